@@ -1,0 +1,68 @@
+"""licfsm runs the life of a license: asks for new keys, retries, warns, grants grace, falls to free mode.
+
+The public names are loaded when they are first used, so that importing the package costs little.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from licfsm.adapters.clock import ManualClock, SystemClock
+    from licfsm.errors import InvalidFile, InvalidTable, InvalidValue, KeyRejected, LicfsmError, Mistake
+    from licfsm.key import LicenseKey
+    from licfsm.license import License, State
+    from licfsm.policy import Policy
+    from licfsm.ports import Answer, Question
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Answer": "ports",
+    "InvalidFile": "errors",
+    "InvalidTable": "errors",
+    "InvalidValue": "errors",
+    "KeyRejected": "errors",
+    "License": "license",
+    "LicenseKey": "key",
+    "LicfsmError": "errors",
+    "ManualClock": "adapters.clock",
+    "Mistake": "errors",
+    "Policy": "policy",
+    "Question": "ports",
+    "State": "license",
+    "SystemClock": "adapters.clock",
+}
+
+__all__ = [
+    "Answer",
+    "InvalidFile",
+    "InvalidTable",
+    "InvalidValue",
+    "KeyRejected",
+    "License",
+    "LicenseKey",
+    "LicfsmError",
+    "ManualClock",
+    "Mistake",
+    "Policy",
+    "Question",
+    "State",
+    "SystemClock",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module, once."""
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The command line: ``licfsm ...`` and ``python -m licfsm``."""

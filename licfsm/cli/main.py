@@ -1,0 +1,19 @@
+"""The root of the command line."""
+
+from __future__ import annotations
+
+import click
+
+from licfsm import __version__
+from licfsm.cli.replay import replay
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="licfsm")
+def main() -> None:
+    """Run the life of licenses: replay timelines, draw the lifecycle."""
+
+
+main.add_command(replay)

@@ -1,0 +1,131 @@
+"""What a step leads to: facts for the journal, and things for the adapters to do. All are plain values.
+
+Times are milliseconds since 1970 in UTC, by the host's clock.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from licfsm.key import LicenseKey
+
+__all__ = ["Ask", "Checked", "Effect", "Moved", "Notify", "SaveKey", "Session", "SessionAmended", "WriteTarget"]
+
+
+@attrs.frozen
+class Moved:
+    """A region changed its state.
+
+    Attributes:
+        region: ``entitlement`` or ``auto_update``.
+        trigger: the event's name in the table.
+        source: the state before.
+        target: the state after.
+        due: when it should have happened.
+
+    """
+
+    region: str
+    trigger: str
+    source: str
+    target: str
+    due: int
+
+
+@attrs.frozen
+class Ask:
+    """Ask the license server, and tell the license what came of it by `events.Answered`."""
+
+    attempt: int
+
+
+@attrs.frozen
+class Checked:
+    """An answer came: the outcome in effect (rules.md 4.1).
+
+    Attributes:
+        attempt: the attempt's number.
+        outcome: one of `policy.OUTCOMES`.
+        failed: whether it is a failure.
+        asked: when the attempt began.
+        due: when it should have begun.
+
+    """
+
+    attempt: int
+    outcome: str
+    failed: bool
+    asked: int
+    due: int
+
+
+@attrs.frozen
+class SaveKey:
+    """Save a verified key; it is in force from the moment it is stored (rules.md 4.4)."""
+
+    key: LicenseKey
+
+
+@attrs.frozen
+class WriteTarget:
+    """Write a key to a target, and tell by `events.TargetWritten` or `TargetFailed` what came of it."""
+
+    target: str
+    key: LicenseKey
+
+
+@attrs.frozen
+class Session:
+    """A check's session entry, `License key auto-update` (rules.md 8.1).
+
+    Attributes:
+        attempt: the attempt's number.
+        started: when it began.
+        ended: when its answer came.
+        result: ``success``, ``warning`` or ``failed``.
+        messages: what the entry says, line by line.
+
+    """
+
+    attempt: int
+    started: int
+    ended: int
+    result: str
+    messages: tuple[str, ...]
+
+
+@attrs.frozen
+class SessionAmended:
+    """A check's session entry gets another result: a target failed, or has the key at last (rules.md 4.4).
+
+    Attributes:
+        attempt: the attempt's number.
+        result: ``success`` or ``warning``.
+        message: what is added to the entry.
+
+    """
+
+    attempt: int
+    result: str
+    message: str
+
+
+@attrs.frozen
+class Notify:
+    """Tell people (rules.md 8.2).
+
+    Attributes:
+        name: one of the notices of rules.md 8.2.
+        channels: where it goes, in order: ``report``, ``mail``, ``log``.
+        text: in one line.
+        level: ``info``, ``warning`` or ``error``, for the log.
+
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    text: str
+    level: str
+
+
+Effect = Moved | Ask | Checked | SaveKey | WriteTarget | Session | SessionAmended | Notify

@@ -1,0 +1,147 @@
+"""What a license key says: the values that were signed, and nothing derived from a policy.
+
+Rules: rules.md 1.1 (expiry), 4.3 (which key replaces which), 8.3 (untrusted text, license ids).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+import pendulum
+
+from licfsm import instants
+from licfsm.errors import InvalidValue
+
+__all__ = ["LicenseKey", "clean_text"]
+
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TYPE: Final = re.compile(r"[a-z0-9_-]{1,64}")
+LONGEST_TEXT: Final = 500
+EARLIEST_YEAR: Final = 1000
+LATEST_EXPIRY: Final = dt.date(9000, 1, 1)
+
+
+def clean_text(text: str) -> str:
+    """Strip control characters from untrusted text and cut it at 500 characters (rules.md 8.3)."""
+    return "".join(c for c in text[: 2 * LONGEST_TEXT] if c.isprintable())[:LONGEST_TEXT]
+
+
+def _id(value: str) -> str:
+    if not _ID.fullmatch(value):
+        message = f"license id {value[:64]!r} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -"
+        raise InvalidValue(message)
+    return value
+
+
+def _type(value: str) -> str:
+    if not _TYPE.fullmatch(value):
+        message = f"license type {value[:64]!r} must be 1 to 64 of the characters a-z 0-9 _ -"
+        raise InvalidValue(message)
+    return value
+
+
+def _zone(value: str | pendulum.Timezone) -> pendulum.Timezone:
+    return value if isinstance(value, pendulum.Timezone) else instants.zone(value)
+
+
+def _moment(value: dt.date | str, tz: pendulum.Timezone) -> dt.date | pendulum.DateTime:
+    """Read a date (kept) or a time (an aware pendulum datetime in the zone, whole milliseconds)."""
+    if isinstance(value, dt.datetime):
+        ms = instants.to_ms(value) if value.tzinfo else instants.at_wall(value, tz)
+        return instants.from_ms(ms, tz)
+    if isinstance(value, dt.date):
+        return pendulum.Date(value.year, value.month, value.day)
+    found = instants.parse_instant(value, tz)
+    return _moment(found, tz) if isinstance(found, dt.date) else instants.from_ms(found, tz)
+
+
+def _expires(value: dt.date | str | None, key: LicenseKey) -> dt.date | pendulum.DateTime | None:
+    return None if value is None else _moment(value, key.zone)
+
+
+def _issued(value: dt.date | str | None, key: LicenseKey) -> pendulum.DateTime | None:
+    if value is None:
+        return None
+    found = _moment(value, key.zone)
+    if isinstance(found, pendulum.DateTime):
+        return found
+    return instants.from_ms(instants.start_of_day(found, key.zone), key.zone)
+
+
+def _counts(value: Mapping[str, int]) -> Mapping[str, int]:
+    return value if isinstance(value, MappingProxyType) else MappingProxyType(dict(value))
+
+
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class LicenseKey:
+    """One license key, as issued.
+
+    Attributes:
+        id: the license's id, 1 to 64 of ``A-Za-z0-9._-`` (rules.md 8.3); all its keys carry it.
+        type: what was sold, a word of the policy (``subscription``, ``rental``, ...).
+        zone: the time zone of its dates, an IANA name.
+        expires: the last day on which it is valid (a date), the exact instant at which it ends being
+            valid (a datetime), or None for a perpetual key (rules.md 1.1). Text in ISO form will do.
+        issued: when it was issued; None is earlier than every other.
+        product, edition, holder: text from the issuer, shown only cleaned (rules.md 8.3).
+        counts: what the key allows, such as ``{"sockets": 16}``.
+
+    Raises:
+        InvalidValue: a value breaks its rule, or the expiry lies after 9000-01-01.
+
+    """
+
+    id: str = attrs.field(converter=_id)
+    type: str = attrs.field(converter=_type)
+    zone: pendulum.Timezone = attrs.field(default="UTC", converter=_zone)
+    expires: dt.date | pendulum.DateTime | None = attrs.field(
+        default=None, converter=attrs.Converter(_expires, takes_self=True)
+    )
+    issued: pendulum.DateTime | None = attrs.field(
+        default=None, converter=attrs.Converter(_issued, takes_self=True)
+    )
+    product: str = ""
+    edition: str = ""
+    holder: str = ""
+    counts: Mapping[str, int] = attrs.field(factory=dict, converter=_counts)
+    expires_at: int = attrs.field(init=False, repr=False, eq=False)
+
+    @expires_at.default
+    def _find_expiry(self) -> int:
+        """Compute the expiry in milliseconds, NEVER for a perpetual key (rules.md 1.1)."""
+        day = self.expiry_date
+        if day is None:
+            return instants.NEVER
+        if day > LATEST_EXPIRY:
+            message = f"expiry {day} lies after {LATEST_EXPIRY}; leave it out for a perpetual key"
+            raise InvalidValue(message)
+        if day.year < EARLIEST_YEAR:
+            message = f"expiry {day} lies before the year {EARLIEST_YEAR}"
+            raise InvalidValue(message)
+        if isinstance(self.expires, pendulum.DateTime):
+            return instants.to_ms(self.expires)
+        return instants.end_of_day(day, self.zone)
+
+    @property
+    def expiry(self) -> pendulum.DateTime | None:
+        """The instant at which it expires, in its zone; None for a perpetual key."""
+        return None if self.expires is None else instants.from_ms(self.expires_at, self.zone)
+
+    @property
+    def expiry_date(self) -> dt.date | None:
+        """The date of which the rules speak: the last valid day, or an instant's local date (1.3)."""
+        if isinstance(self.expires, pendulum.DateTime):
+            return self.expires.date()
+        return self.expires
+
+    def issued_after(self, other: LicenseKey) -> bool:
+        """Say whether this key was issued later than another (rules.md 4.3)."""
+        if self.issued is None or other.issued is None:
+            return self.issued is not None
+        return self.issued > other.issued
+

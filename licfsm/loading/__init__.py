@@ -1,0 +1,1 @@
+"""YAML with positions, made into attrs values: policies and scenarios."""

@@ -1,0 +1,218 @@
+"""A YAML file as plain values that know where they stand, so that every mistake can be told with its place.
+
+PyYAML's event stream is read, not its constructors: every plain scalar stays the text that was written
+(``Off`` is no boolean, ``12:30`` no number, ``010`` no octal), and only ``~``, ``null`` and nothing at all
+are None. The stream needs no recursion, so nesting cannot overflow the stack; aliases share one value, so
+they cannot multiply.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import yaml
+
+from licfsm.errors import InvalidFile, Mistake
+
+__all__ = ["Items", "Place", "Scalar", "Section", "nearest", "quoted", "read_document"]
+
+LARGEST_FILE: Final = 1 << 20
+DEEPEST: Final = 40
+_NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Place = tuple[int, int]
+"""Line and column, counted from 1."""
+
+
+class Scalar(str):
+    """A text that knows its place."""
+
+    __slots__ = ("place",)
+    place: Place
+
+    def __new__(cls, text: str, place: Place) -> Scalar:
+        """Make a text with its place."""
+        self = super().__new__(cls, text)
+        self.place = place
+        return self
+
+
+class Section(dict[str, Any]):
+    """A mapping that knows its place, and those of its keys and values."""
+
+    def __init__(self, place: Place) -> None:
+        """Start empty."""
+        super().__init__()
+        self.place = place
+        self.keys_at: dict[str, Place] = {}
+        self.values_at: dict[str, Place] = {}
+
+
+class Items(list[Any]):
+    """A list that knows its place, and those of its items."""
+
+    def __init__(self, place: Place) -> None:
+        """Start empty."""
+        super().__init__()
+        self.place = place
+        self.items_at: list[Place] = []
+
+
+def read_document(path: Path, name: str) -> Section:
+    """Read a YAML file that holds one mapping.
+
+    Args:
+        path: the file.
+        name: how the user named it, for messages.
+
+    Raises:
+        InvalidFile: it cannot be read, is no YAML, or holds no mapping; with all mistakes that were found.
+
+    """
+    try:
+        if not path.is_file():
+            raise InvalidFile([Mistake(name, 1, 1, "no such file" if not path.exists() else "not a file")])
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidFile([Mistake(name, 1, 1, f"cannot be read: {reason}")]) from None
+    if len(data) > LARGEST_FILE:
+        raise InvalidFile([Mistake(name, 1, 1, f"larger than {LARGEST_FILE >> 20} MiB; a file of this kind is small")])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        raise InvalidFile([Mistake(name, line, column, "not UTF-8; save the file as UTF-8 text")]) from None
+    return _Builder(name).build(text)
+
+
+@attrs.define
+class _Frame:
+    """A mapping or list that is being read."""
+
+    holder: Section | Items
+    place: Place
+    anchor: str | None
+    has_key: bool = False
+    key: str | None = None
+
+
+class _Builder:
+    """Builds the values from the parser's events, without recursion."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.mistakes: list[Mistake] = []
+        self.anchors: dict[str, Any] = {}
+
+    def wrong(self, place: Place, message: str) -> None:
+        self.mistakes.append(Mistake(self.name, *place, message))
+
+    def build(self, text: str) -> Section:
+        root: Any = None
+        try:
+            root = self._read(text)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            problem = " ".join(part for part in (error.context, error.problem) if part)
+            self.wrong(place, f"no valid YAML: {problem}")
+        except yaml.reader.ReaderError as error:
+            before = text[: error.position] if isinstance(error.position, int) else ""
+            place = (before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+            self.wrong(place, f"no valid YAML: {error.reason}")
+        if not self.mistakes and not isinstance(root, Section):
+            self.wrong(getattr(root, "place", (1, 1)), "the file must be a mapping, such as 'version: 1'")
+        if self.mistakes:
+            raise InvalidFile(self.mistakes)
+        assert isinstance(root, Section)
+        return root
+
+    def _read(self, text: str) -> Any:
+        documents: list[Any] = []
+        stack: list[_Frame] = []
+        for event in yaml.parse(text, Loader=_LOADER):
+            place = (event.start_mark.line + 1, event.start_mark.column + 1)
+            if isinstance(event, yaml.DocumentStartEvent) and documents:
+                self.wrong(place, "a second document begins here; a file holds one")
+                break
+            if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+                if len(stack) >= DEEPEST:
+                    self.wrong(place, f"nested deeper than {DEEPEST} levels")
+                    break
+                self._refuse_tag(event.tag, place)
+                # An anchor can be found only once its value is complete, so that nothing can hold itself.
+                self.anchors.pop(event.anchor, None)
+                holder = Section(place) if isinstance(event, yaml.MappingStartEvent) else Items(place)
+                stack.append(_Frame(holder, place, event.anchor))
+                continue
+            if isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+                frame = stack.pop()
+                value: Any = frame.holder
+                place, anchor = frame.place, frame.anchor
+            elif isinstance(event, yaml.ScalarEvent):
+                self._refuse_tag(event.tag, place)
+                null = event.implicit[0] and not event.style and event.value in _NULLS
+                value, anchor = None if null else Scalar(event.value, place), event.anchor
+            elif isinstance(event, yaml.AliasEvent):
+                if event.anchor not in self.anchors:
+                    self.wrong(place, f"alias {quoted(event.anchor)} stands for nothing that is complete here")
+                value, anchor = self.anchors.get(event.anchor), None
+            else:
+                continue
+            if anchor:
+                self.anchors[anchor] = value
+            if stack:
+                self._put(stack[-1], value, place)
+            else:
+                documents.append(value)
+        return documents[0] if documents else None
+
+    def _refuse_tag(self, tag: str | None, place: Place) -> None:
+        if tag not in (None, "!"):
+            self.wrong(place, f"tag {quoted(tag)} is not supported; leave it out")
+
+    def _put(self, frame: _Frame, value: Any, place: Place) -> None:
+        """Put a value into the list, or as the next key or value into the mapping, that is being read."""
+        holder = frame.holder
+        if isinstance(holder, Items):
+            holder.append(value)
+            holder.items_at.append(place)
+        elif not frame.has_key:
+            frame.has_key, frame.key = True, None
+            if not isinstance(value, str):
+                self.wrong(place, "a key must be a word")
+            elif value in holder:
+                line, column = holder.keys_at[value]
+                self.wrong(place, f"{quoted(value)} is given twice; the first is at {line}:{column}")
+            else:
+                frame.key = value
+                holder.keys_at[value] = place
+        else:
+            frame.has_key = False
+            if frame.key is not None:
+                holder[frame.key] = value
+                holder.values_at[frame.key] = place
+
+
+def quoted(text: object) -> str:
+    """Show a text of the user's in a message: printable, and not too long."""
+    shown = repr(str(text))
+    return shown if len(shown) <= 60 else f"{shown[:56]}...'"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which word was meant, or which there are."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word[:64].lower(), [w.lower() for w in words], 1, 0.6)
+    if close:
+        meant = next(w for w in words if w.lower() == close[0])
+        return f"did you mean {meant!r}?"
+    return f"one of {', '.join(words)}"

@@ -1,0 +1,243 @@
+"""Policies from YAML: the built-in ones, and those of other products.
+
+A policy may extend another, a built-in one by name or a file beside it, and say only what differs.
+"""
+
+from __future__ import annotations
+
+import functools
+import string
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import attrs
+
+from licfsm.errors import InvalidFile, InvalidValue, Mistake
+from licfsm.instants import MINUTE, Span
+from licfsm.loading.document import Place, Section, nearest, quoted, read_document
+from licfsm.loading.structure import OneOf, structure, text
+from licfsm.policy import MAIL_REPEATS, NOTIFICATIONS, OUTCOMES, REACTIONS, Cadence, Outcome, Policy, Texts
+
+__all__ = ["available", "built_in", "find_policy", "load_policy"]
+
+MONTH_OF_EXPIRY: Final = "days of the month of expiry"
+SESSIONS: Final = ("success", "warning", "failed")
+_TEXT_FIELDS: Final = {
+    "valid": ("days",),
+    "grace": ("days",),
+    "job_warning": ("days",),
+    "target_failed": ("target", "reason"),
+}
+_LONGEST_CHAIN: Final = 8
+
+
+class CalendarSpan(Span):
+    """A length of time in days, weeks or months."""
+
+
+class NoGrace:
+    """A grace period, or ``none``."""
+
+
+class RetryPeriod:
+    """A length of time, or as many days as the month of expiry has."""
+
+
+@attrs.frozen
+class PolicyFile:
+    """What a policy file says."""
+
+    version: Annotated[str, OneOf(("1",))]
+    policy: str
+    expiring: CalendarSpan
+    grace: dict[str, NoGrace]
+    cadence: Cadence
+    retry_period: RetryPeriod
+    outcomes: dict[Annotated[str, OneOf(OUTCOMES)], Outcome]
+    mail_repeat: Annotated[str, OneOf(MAIL_REPEATS)]
+    texts: Texts
+    notifications: dict[Annotated[str, OneOf(tuple(NOTIFICATIONS))], str]
+    extends: str | None = None
+
+
+def available() -> tuple[str, ...]:
+    """Name the built-in policies."""
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith(".yaml")))
+
+
+def _folder() -> Path:
+    return Path(str(files("licfsm") / "policies"))
+
+
+@functools.cache
+def built_in(name: str) -> Policy:
+    """Load a built-in policy.
+
+    Raises:
+        InvalidValue: there is none of that name.
+
+    """
+    if name not in available():
+        message = f"there is no policy {quoted(name)}; {nearest(name, available())}"
+        raise InvalidValue(message)
+    return load_policy(_folder() / f"{name}.yaml")
+
+
+def find_policy(reference: str, beside: Path) -> Policy:
+    """Find a policy by a built-in name, or by a path beside a file.
+
+    Args:
+        reference: a name, or a path that ends in ``.yaml`` or ``.yml``.
+        beside: the folder that a relative path starts from.
+
+    Raises:
+        InvalidValue: there is no built-in policy of that name.
+        InvalidFile: the file has mistakes.
+
+    """
+    if reference.endswith((".yaml", ".yml")):
+        return load_policy(beside / reference)
+    return built_in(reference)
+
+
+def load_policy(path: Path, name: str | None = None) -> Policy:
+    """Load a policy file.
+
+    Args:
+        path: the file.
+        name: how the user named it, for messages.
+
+    Raises:
+        InvalidFile: with all that is wrong in it.
+
+    """
+    shown = name or str(path)
+    document = _extended(read_document(path, shown), path, shown, _LONGEST_CHAIN)
+    hooks = {CalendarSpan: _calendar_span, NoGrace: _grace, RetryPeriod: _retry_period}
+    loaded = structure(document, PolicyFile, shown, hooks)
+    mistakes = [Mistake(shown, *place, message) for place, message in _more_mistakes(loaded, document)]
+    if mistakes:
+        raise InvalidFile(mistakes)
+    wanted: Any = loaded
+    return Policy(
+        name=str(loaded.policy),
+        expiring=wanted.expiring,
+        grace={str(kind): span or None for kind, span in wanted.grace.items()},
+        cadence=loaded.cadence,
+        retry_period=wanted.retry_period,
+        outcomes=loaded.outcomes,
+        mail_repeat=str(loaded.mail_repeat),
+        texts=loaded.texts,
+        notifications=loaded.notifications,
+    )
+
+
+def _extended(document: Section, path: Path, shown: str, depth: int) -> Section:
+    """Lay a document over the one that it extends."""
+    reference = document.get("extends")
+    if not isinstance(reference, str):
+        return document
+    place = document.values_at["extends"]
+    parent_path = path.parent / reference if reference.endswith((".yaml", ".yml")) else _folder() / f"{reference}.yaml"
+    if not reference.endswith((".yaml", ".yml")) and reference not in available():
+        message = f"there is no policy {quoted(reference)}; {nearest(reference, available())}"
+        raise InvalidFile([Mistake(shown, *place, message)])
+    if depth == 0:
+        raise InvalidFile([Mistake(shown, *place, "policies extend each other in a circle, or too deeply")])
+    parent = _extended(read_document(parent_path, str(parent_path)), parent_path, shown, depth - 1)
+    return _laid_over(parent, document)
+
+
+def _laid_over(below: Section, above: Section) -> Section:
+    merged = Section(above.place)
+    for layer in (below, above):
+        for key, value in layer.items():
+            old = merged.get(key)
+            both = isinstance(value, Section) and isinstance(old, Section)
+            merged[key] = _laid_over(old, value) if both and old is not None else value
+        merged.keys_at |= layer.keys_at
+        merged.values_at |= layer.values_at
+    return merged
+
+
+def _calendar_span(value: Any, _: Any) -> Span:
+    span = Span.parse(text(value))
+    if span.ms or not span:
+        message = f"{quoted(value)} must be a number of days, weeks or months"
+        raise InvalidValue(message)
+    return span
+
+
+def _grace(value: Any, _: Any) -> Span | None:
+    return None if value == "none" else _calendar_span(value, Span)
+
+
+def _retry_period(value: Any, _: Any) -> Span | None:
+    if value == MONTH_OF_EXPIRY:
+        return None
+    try:
+        return _calendar_span(value, Span)
+    except InvalidValue as error:
+        message = f"{error}; or {MONTH_OF_EXPIRY!r}"
+        raise InvalidValue(message) from None
+
+
+def _more_mistakes(loaded: PolicyFile, document: Section) -> list[tuple[Place, str]]:
+    """Find what only the whole policy shows to be wrong."""
+    wrong: list[tuple[Place, str]] = []
+    for field in ("valid", "expiring"):
+        span: Span = getattr(loaded.cadence, field)
+        if not (span.days or span.months or span.ms >= MINUTE):
+            wrong.append((document["cadence"].values_at[field], "must be at least 1 minute"))
+    for section, needed in (("outcomes", OUTCOMES), ("notifications", tuple(NOTIFICATIONS))):
+        missing = [name for name in needed if name not in document[section]]
+        if missing:
+            wrong.append((document.values_at[section], f"missing: {', '.join(missing)}"))
+    for name, outcome in loaded.outcomes.items():
+        wrong += _outcome_mistakes(name, outcome, document["outcomes"][name])
+    templates = [("texts", name, _TEXT_FIELDS.get(name, ())) for name in document["texts"]]
+    templates += [("notifications", name, NOTIFICATIONS[name]) for name in document["notifications"]]
+    for section, name, fields in templates:
+        wrong += [
+            (document[section].values_at[name], message)
+            for message in _template_mistakes(document[section][name], fields)
+        ]
+    return wrong
+
+
+def _outcome_mistakes(name: str, outcome: Outcome, section: Section) -> list[tuple[Place, str]]:
+    place = section.values_at["reaction"]
+    if outcome.reaction not in REACTIONS:
+        return [(place, f"unknown reaction {quoted(outcome.reaction)}; {nearest(outcome.reaction, REACTIONS)}")]
+    wrong: list[tuple[Place, str]] = []
+    if outcome.session not in SESSIONS:
+        known = nearest(outcome.session, SESSIONS)
+        wrong.append((section.values_at["session"], f"unknown result {quoted(outcome.session)}; {known}"))
+    if (outcome.reaction == "renewed") != (name == "new_key"):
+        wrong.append((place, "new_key, and nothing else, leads to 'renewed'"))
+    if outcome.reaction == "retry":
+        if outcome.retry is None:
+            wrong.append((section.place, "'retry' is missing: how long until the next attempt?"))
+        elif not (outcome.retry.days or outcome.retry.months or outcome.retry.ms >= MINUTE):
+            wrong.append((section.values_at["retry"], "must be at least 1 minute"))
+    elif outcome.retry is not None:
+        wrong.append((section.keys_at["retry"], f"only the reaction 'retry' has an interval, not {outcome.reaction!r}"))
+    return wrong
+
+
+def _template_mistakes(template: str, fields: tuple[str, ...]) -> list[str]:
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        return [f"{quoted(template)}: {error}; write {{{{ for a brace"]
+    wrong = []
+    for _, field, form, conversion in parts:
+        if field is None:
+            continue
+        if form or conversion or field not in fields:
+            known = nearest(field, fields) if fields else "this text has none"
+            wrong.append(f"unknown placeholder {quoted('{' + field + '}')}; {known}")
+    return wrong
+
+

@@ -1,0 +1,490 @@
+"""Scenarios from YAML: the classes say what a file may hold, the rest turns its times into instants.
+
+All mistakes of a file are gathered: first those of form, then, if there are none, those that only the
+whole shows (an unknown zone, entries that go back in time, a host that acts while it sleeps).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import attrs
+
+from licfsm import instants
+from licfsm.errors import InvalidFile, InvalidValue, Mistake
+from licfsm.instants import NEVER, UTC, Span
+from licfsm.key import LicenseKey
+from licfsm.license import OPERATIONS
+from licfsm.lifecycle import AUTO_UPDATE, ENTITLEMENT, REGIONS
+from licfsm.loading.document import Place, Scalar, Section, nearest, quoted, read_document
+from licfsm.loading.policies import find_policy
+from licfsm.loading.structure import OneOf, Shorthand, structure, text
+from licfsm.policy import MAIL_REPEATS, OUTCOMES, Policy
+from licfsm.scenario.story import (
+    HOST_ACTIONS,
+    NOW,
+    Entry,
+    Expect,
+    HostDoes,
+    Offer,
+    ServerAnswers,
+    Story,
+    WorldChanges,
+)
+
+__all__ = ["load_scenario", "scenario_files"]
+
+_STATES: Final = (*REGIONS[ENTITLEMENT], *REGIONS[AUTO_UPDATE])
+_UNSET: Any = Scalar("", (0, 0))
+"""Stands where a key is not given, since nothing (~) is a value there."""
+_TIME: Final = re.compile(
+    r"(?P<base>start|expiry|now|\d{4}-\d{2}-\d{2}(?:[T ]\d\S*)?)"
+    r"(?P<steps>(?:\s*[+-]\s*\d{1,12}\s*[A-Za-z]+)*)\s*"
+)
+_STEP: Final = re.compile(r"([+-])\s*(\d+)\s*([A-Za-z]+)")
+
+
+@attrs.frozen
+class When:
+    """A point in time as it is written: a base, and steps from it."""
+
+    base: str
+    steps: tuple[tuple[int, Span], ...]
+    place: Place
+
+
+@attrs.frozen
+class ExactSpan:
+    """A length of time in seconds, minutes or hours, in milliseconds."""
+
+    ms: int
+
+
+@attrs.frozen
+class LicenseSection:
+    """The first key."""
+
+    type: str
+    id: str = "LICENSE-1"
+    expires: When | None = None
+    zone: str = "UTC"
+    issued: When | None = None
+    product: str = ""
+    edition: str = ""
+    holder: str = ""
+
+
+@attrs.frozen
+class ServerSection(Shorthand):
+    """What the server answers from now on."""
+
+    answer: Annotated[str, OneOf(OUTCOMES)]
+    expires: When | None = None
+    type: str | None = None
+    issued: When | None = None
+    retry_after: Span | None = None
+    takes: ExactSpan | None = None
+    signed_time: When | None = None
+
+
+@attrs.frozen
+class HostSection(Shorthand):
+    """What the host or its user does."""
+
+    do: Annotated[str, OneOf(HOST_ACTIONS)]
+    expires: When | None = None
+    type: str | None = None
+    issued: When | None = None
+    force: bool = False
+    until: When | None = None
+
+
+@attrs.frozen
+class WorldSection:
+    """What changes outside."""
+
+    clock: When | None = None
+    policy: str | None = None
+    mail: Annotated[str, OneOf(("up", "down"))] | None = None
+    target: Annotated[str, OneOf(("ok", "fails"))] | None = None
+
+
+@attrs.frozen
+class ExpectSection:
+    """What must be observed."""
+
+    entitlement: Annotated[str, OneOf(REGIONS[ENTITLEMENT])] = _UNSET
+    auto_update: Annotated[str, OneOf(REGIONS[AUTO_UPDATE])] = _UNSET
+    status: str = _UNSET
+    warning: str | None = _UNSET
+    days_remaining: int | None = _UNSET
+    next_check: When | None = _UNSET
+    allows: dict[str, bool] = _UNSET
+    checks: int = _UNSET
+    failures: int = _UNSET
+    mails: int = _UNSET
+    reports: int = _UNSET
+
+
+@attrs.frozen
+class EntrySection:
+    """One entry of the timeline."""
+
+    at: When
+    server: ServerSection | None = None
+    world: WorldSection | None = None
+    host: HostSection | None = None
+    expect: ExpectSection | None = None
+
+
+@attrs.frozen
+class ScenarioFile:
+    """What a scenario file says."""
+
+    version: Annotated[str, OneOf(("1",))]
+    policy: str
+    license: LicenseSection
+    start: When
+    timeline: tuple[EntrySection, ...] = ()
+    scenario: str | None = None
+    until: When | None = None
+    spread: ExactSpan | None = None
+    mail: Annotated[str, OneOf(("policy", *MAIL_REPEATS))] = "policy"
+    jobs: dict[str, Annotated[str, OneOf(OPERATIONS)]] = attrs.Factory(dict)
+    never: tuple[Annotated[str, OneOf(_STATES)], ...] = ()
+    reaches: tuple[Annotated[str, OneOf(_STATES)], ...] = ()
+
+
+def scenario_files(paths: list[str]) -> list[Path]:
+    """List the files that paths name: files in the order given, folders recursively and sorted."""
+    found: list[Path] = []
+    for name in paths:
+        path = Path(name)
+        if path.is_dir():
+            found += sorted(
+                entry for entry in path.rglob("*") if entry.suffix in {".yaml", ".yml"} and entry.is_file()
+            )
+        else:
+            found.append(path)
+    return found
+
+
+def load_scenario(path: Path, name: str | None = None) -> Story:
+    """Load a scenario file.
+
+    Args:
+        path: the file.
+        name: how the user named it; its path by default.
+
+    Raises:
+        InvalidFile: with all that is wrong in it.
+
+    """
+    shown = name or str(path)
+    document = read_document(path, shown)
+    loaded = structure(document, ScenarioFile, shown, {When: _when, ExactSpan: _exact_span})
+    return _Resolver(loaded, document, path, shown).story()
+
+
+def _when(value: Any, _: Any) -> When:
+    written = text(value)
+    found = _TIME.fullmatch(written.strip())
+    if not found:
+        message = f"{quoted(written)} is no time; write 2025-02-14T09:00, start, expiry, or expiry + 2 days"
+        raise InvalidValue(message)
+    base = found["base"]
+    if base[0].isdigit():
+        instants.parse_instant(base, UTC)
+    steps = tuple(
+        (1 if sign == "+" else -1, Span.parse(f"{number} {unit}"))
+        for sign, number, unit in _STEP.findall(found["steps"])
+    )
+    return When(base, steps, value.place if isinstance(value, Scalar) else (1, 1))
+
+
+def _exact_span(value: Any, _: Any) -> ExactSpan:
+    span = Span.parse(text(value))
+    if span.months or span.days % 7 and span.days > 366 * 100:
+        message = f"{quoted(value)} must be a number of seconds, minutes, hours or days"
+        raise InvalidValue(message)
+    return ExactSpan(span.ms + span.days * instants.DAY)
+
+
+class _Resolver:
+    """Turns what a file says into a story, and gathers what is wrong with the whole."""
+
+    def __init__(self, loaded: ScenarioFile, document: Section, path: Path, name: str) -> None:
+        self.loaded = loaded
+        self.document = document
+        self.path = path
+        self.name = name
+        self.mistakes: list[Mistake] = []
+        self.policies: list[Policy] = []
+        self.zone = UTC
+        self.start = 0
+        self.expiry = NEVER
+        self.at = 0
+
+    def wrong(self, place: Place, message: str) -> None:
+        self.mistakes.append(Mistake(self.name, *place, message))
+
+    def give_up_if_wrong(self) -> None:
+        if self.mistakes:
+            raise InvalidFile(self.mistakes)
+
+    def story(self) -> Story:
+        loaded, document = self.loaded, self.document
+        policy = self.policy(loaded.policy, document.values_at["policy"])
+        for place, world in self.worlds():
+            if world.policy is not None:
+                self.policy(world.policy, place.values_at["policy"])
+        key = self.key()
+        self.give_up_if_wrong()
+        assert policy is not None
+        assert key is not None
+        self.expiry = key.expires_at
+        self.start = self.instant(loaded.start, allow_start=False)
+        if key.issued is None and self.start:
+            key = attrs.evolve(key, issued=instants.from_ms(self.start, self.zone))
+        self.give_up_if_wrong()
+        entries = self.entries()
+        end = self.instant(loaded.until) if loaded.until else max([self.start, *(entry.at for entry in entries)])
+        if loaded.until and entries and end < entries[-1].at:
+            self.wrong(loaded.until.place, "the story ends before its last entry")
+        if end < self.start:
+            self.wrong(document.values_at["start"], "the story ends before it starts")
+        self.give_up_if_wrong()
+        return Story(
+            name=str(loaded.scenario or self.path.stem),
+            file=self.name,
+            policy=policy,
+            key=key,
+            spread=Span(ms=loaded.spread.ms) if loaded.spread else Span(),
+            mail=None if loaded.mail == "policy" else str(loaded.mail),
+            jobs=loaded.jobs,
+            start=self.start,
+            end=end,
+            entries=entries,
+            never=loaded.never,
+            reaches=loaded.reaches,
+        )
+
+    def worlds(self) -> list[tuple[Section, WorldSection]]:
+        sections = self.document.get("timeline") or ()
+        return [
+            (section["world"], entry.world)
+            for section, entry in zip(sections, self.loaded.timeline, strict=True)
+            if entry.world
+        ]
+
+    def policy(self, reference: str, place: Place) -> Policy | None:
+        try:
+            found = find_policy(str(reference), self.path.parent)
+        except InvalidFile as error:
+            self.mistakes += error.mistakes
+            return None
+        except InvalidValue as error:
+            self.wrong(place, str(error))
+            return None
+        self.policies.append(found)
+        return found
+
+    def check_type(self, kind: str | None, place: Place) -> None:
+        for policy in self.policies:
+            if kind is not None and kind not in policy.grace:
+                message = f"policy {policy.name} knows no license type {quoted(kind)}; {nearest(kind, policy.grace)}"
+                self.wrong(place, message)
+                return
+
+    def key(self) -> LicenseKey | None:
+        section, places = self.loaded.license, self.document["license"].values_at
+        self.check_type(section.type, places["type"])
+        try:
+            self.zone = instants.zone(str(section.zone))
+        except InvalidValue as error:
+            self.wrong(places["zone"], str(error))
+        # Without an expiry, "expiry" has no meaning yet; with one, it may not refer to itself.
+        expires = self.expiration(section.expires)
+        issued = self.instant(section.issued, allow_start=False) if section.issued else None
+        for field in ("id", "type"):
+            try:
+                LicenseKey(**({"id": "LICENSE-1", "type": "any"} | {field: str(getattr(section, field))}))
+            except InvalidValue as error:
+                self.wrong(places[field], str(error))
+        if self.mistakes:
+            return None
+        try:
+            return LicenseKey(
+                id=str(section.id),
+                type=str(section.type),
+                zone=self.zone,
+                expires=instants.from_ms(expires, self.zone) if isinstance(expires, int) else expires,
+                issued=None if issued is None else instants.from_ms(issued, self.zone),
+                product=section.product,
+                edition=section.edition,
+                holder=section.holder,
+            )
+        except InvalidValue as error:
+            self.wrong(places.get("expires", self.document["license"].place), str(error))
+            return None
+
+    def instant(self, when: When, *, allow_start: bool = True) -> int:
+        """Turn a written time into an instant; 0 where it is wrong."""
+        found = self.date_or_instant(when, allow_start=allow_start)
+        return instants.start_of_day(found, self.zone) if isinstance(found, dt.date) else found
+
+    def expiration(self, when: When | None) -> dt.date | int | None:
+        """Turn a written expiry into the last valid day, an instant, or None for perpetual."""
+        found = None if when is None else self.date_or_instant(when)
+        if when and found is not None:
+            day = found if isinstance(found, dt.date) else instants.wall(found, self.zone).date()
+            if day > dt.date(9000, 1, 1):
+                self.wrong(when.place, f"expiry {day} lies after 9000-01-01; leave it out for a perpetual key")
+        return found
+
+    def date_or_instant(self, when: When, *, allow_start: bool = True) -> dt.date | int:
+        try:
+            at: dt.date | int
+            if when.base == "start":
+                if not allow_start or not self.start:
+                    self.wrong(when.place, "'start' has no meaning here; write a time")
+                    return 0
+                at = self.start
+            elif when.base == "expiry":
+                if self.expiry == NEVER:
+                    self.wrong(when.place, "'expiry' has no meaning here: the first key has none; write a time")
+                    return 0
+                at = self.expiry
+            elif when.base == "now":
+                self.wrong(when.place, "'now' has a meaning as signed_time only; write a time")
+                return 0
+            else:
+                at = instants.parse_instant(when.base, self.zone)
+            for sign, span in when.steps:
+                begin = instants.start_of_day(at, self.zone) if isinstance(at, dt.date) else at
+                at = span.after(begin, self.zone, sign)
+                if not instants.EARLIEST <= at <= instants.LATEST:
+                    message = "the time lies outside the years 1000 to 9500"
+                    raise InvalidValue(message)
+        except InvalidValue as error:
+            self.wrong(when.place, str(error))
+            return 0
+        return at
+
+    def entries(self) -> tuple[Entry, ...]:
+        found: list[Entry] = []
+        previous, asleep_until = self.start, self.start
+        sections = self.document.get("timeline") or ()
+        for section, entry in zip(sections, self.loaded.timeline, strict=True):
+            before = len(self.mistakes)
+            at = self.at = self.instant(entry.at)
+            if len(self.mistakes) == before:
+                if at < previous:
+                    earlier = "the start" if previous == self.start else "the entry before"
+                    self.wrong(entry.at.place, f"goes back in time: {earlier} is at {instants.isoformat(previous)}")
+                previous = max(previous, at)
+            things = self.things(section, entry)
+            if not things:
+                self.wrong(section.place, "the entry says nothing; give it a server, host, world or expect")
+            if entry.host:
+                if at < asleep_until:
+                    until = instants.isoformat(asleep_until)
+                    self.wrong(section.keys_at["host"], f"the host is suspended until {until}, it can do nothing")
+                elif entry.host.do == "suspend" and entry.host.until:
+                    asleep_until = self.instant(entry.host.until)
+                    if asleep_until <= at:
+                        self.wrong(entry.host.until.place, "a suspend must end after it began")
+            found += [Entry(at, thing) for thing in things]
+        return tuple(found)
+
+    def things(self, section: Section, entry: EntrySection) -> list[ServerAnswers | HostDoes | WorldChanges | Expect]:
+        things: list[ServerAnswers | HostDoes | WorldChanges | Expect] = []
+        if entry.server:
+            things.append(self.server(entry.server, section["server"], section.values_at["server"]))
+        if entry.world:
+            things += self.world(entry.world, section["world"])
+        if entry.host:
+            things.append(self.host(entry.host, section["host"], section.values_at["host"]))
+        if entry.expect:
+            things.append(Expect(self.expected(entry.expect, section["expect"])))
+        return things
+
+    def offer(self, given: ServerSection | HostSection, section: Any) -> Offer:
+        if given.type is not None:
+            self.check_type(given.type, section.values_at["type"])
+        issued = self.at if given.issued is None else self.instant(given.issued)
+        kind = None if given.type is None else str(given.type)
+        return Offer(self.expiration(given.expires), kind, issued, stated=given.issued is not None)
+
+    def refuse(self, section: Any, fields: tuple[str, ...], where: str) -> None:
+        for field in fields:
+            if isinstance(section, Section) and field in section:
+                self.wrong(section.keys_at[field], f"{field!r} goes with {where} only")
+
+    def server(self, given: ServerSection, section: Any, place: Place) -> ServerAnswers:
+        offer = None
+        if given.answer == "new_key":
+            offer = self.offer(given, section)
+        else:
+            self.refuse(section, ("expires", "type", "issued"), "the answer new_key")
+        retry_after = given.retry_after
+        if retry_after and retry_after.months:
+            self.wrong(section.values_at["retry_after"], "must be in seconds, minutes, hours or days")
+        signed: int | None = None
+        if given.signed_time:
+            plain_now = given.signed_time.base == "now" and not given.signed_time.steps
+            signed = NOW if plain_now else self.instant(given.signed_time)
+        return ServerAnswers(
+            str(given.answer),
+            offer,
+            retry_after.ms + retry_after.days * instants.DAY if retry_after else None,
+            given.takes.ms if given.takes else 0,
+            signed,
+        )
+
+    def host(self, given: HostSection, section: Any, place: Place) -> HostDoes:
+        action = str(given.do)
+        offer = None
+        if action == "install":
+            offer = self.offer(given, section)
+        else:
+            self.refuse(section, ("expires", "type", "issued", "force"), "do: install")
+        if action == "suspend":
+            if given.until is None:
+                self.wrong(place, "'until' is missing: when does the host wake up?")
+        else:
+            self.refuse(section, ("until",), "do: suspend")
+        until = self.instant(given.until) if given.until and action == "suspend" else 0
+        return HostDoes(action, offer, given.force, until)
+
+    def world(self, given: WorldSection, section: Section) -> list[WorldChanges]:
+        changes: list[WorldChanges] = []
+        for field in section:
+            if field == "clock" and given.clock:
+                changes.append(WorldChanges(clock=self.instant(given.clock)))
+            elif field == "policy" and given.policy:
+                changes.append(WorldChanges(policy=find_policy(str(given.policy), self.path.parent)))
+            elif field == "mail" and given.mail:
+                changes.append(WorldChanges(mail=given.mail == "up"))
+            elif field == "target" and given.target:
+                changes.append(WorldChanges(target=given.target == "ok"))
+        return changes
+
+    def expected(self, given: ExpectSection, section: Section) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for field in section:
+            value = getattr(given, field)
+            if field == "allows":
+                for job, allowed in (value or {}).items():
+                    if job not in self.loaded.jobs:
+                        known = nearest(job, self.loaded.jobs) if self.loaded.jobs else "the scenario names no jobs"
+                        self.wrong(section["allows"].keys_at[job], f"unknown job {quoted(job)}; {known}")
+                    values[f"allows.{job}"] = allowed
+            elif isinstance(value, When):
+                values[field] = self.instant(value)
+            else:
+                values[field] = str(value) if isinstance(value, str) else value
+        return values

@@ -1,0 +1,232 @@
+"""From a document to attrs values through cattrs, with every mistake at its line and column.
+
+cattrs is asked to gather all that is wrong; its notes say on which path each mistake lies, and the document
+knows where that path stands in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+
+import attrs
+import cattrs
+from cattrs.errors import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationNote,
+)
+from cattrs.gen import make_dict_structure_fn
+
+from licfsm.errors import InvalidFile, InvalidValue, Mistake
+from licfsm.instants import Span
+from licfsm.loading.document import Items, Place, Scalar, Section, nearest, quoted
+
+__all__ = ["OneOf", "Shorthand", "structure"]
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class OneOf:
+    """Says of a text field that it takes one of these words: ``Annotated[str, OneOf(WORDS)]``."""
+
+    words: tuple[str, ...]
+
+
+class Shorthand:
+    """A class whose mapping may be written as a single word, which stands for its first field."""
+
+
+def structure(document: Section, cls: type[T], name: str, hooks: Mapping[Any, Callable[[Any, Any], Any]]) -> T:
+    """Make a value of a class from a document.
+
+    Args:
+        document: what the file holds.
+        cls: an attrs class; its fields name the keys.
+        name: how the user named the file.
+        hooks: type -> how it is made of a value of the document.
+
+    Raises:
+        InvalidFile: with all that is wrong.
+
+    """
+    converter = _converter()
+    for kind, hook in hooks.items():
+        converter.register_structure_hook(kind, hook)
+    try:
+        return converter.structure(document, cls)
+    except (BaseValidationError, InvalidValue) as error:
+        mistakes = [Mistake(name, *place, text) for place, text in _mistakes(error, document, document.place)]
+        raise InvalidFile(mistakes) from None
+
+
+def _converter() -> cattrs.Converter:
+    made = cattrs.Converter(detailed_validation=True, forbid_extra_keys=True)
+    made.register_structure_hook(str, lambda value, _: text(value))
+    made.register_structure_hook(int, lambda value, _: count(value))
+    made.register_structure_hook(bool, lambda value, _: truth(value))
+    made.register_structure_hook(Span, lambda value, _: Span.parse(text(value)))
+    made.register_structure_hook_factory(_is_choice, _choice_hook)
+    made.register_structure_hook_factory(lambda kind: get_origin(kind) in {list, tuple}, lambda kind: _list_hook(kind, made))
+    made.register_structure_hook_factory(lambda kind: get_origin(kind) is dict, lambda kind: _dict_hook(kind, made))
+    made.register_structure_hook_factory(attrs.has, lambda cls: _class_hook(cls, made))
+    return made
+
+
+def text(value: Any) -> str:
+    """Take a text as it is written."""
+    if not isinstance(value, str):
+        message = f"must be a text, not {_kind(value)}"
+        raise InvalidValue(message)
+    return value
+
+
+def count(value: Any) -> int:
+    """Take a whole number."""
+    written = text(value)
+    if not (written.isascii() and written.isdecimal() and len(written) <= 12):
+        message = f"{quoted(written)} is no whole number"
+        raise InvalidValue(message)
+    return int(written)
+
+
+def truth(value: Any) -> bool:
+    """Take true or false."""
+    written = text(value)
+    if written.lower() not in {"true", "false"}:
+        message = f"{quoted(written)} must be true or false"
+        raise InvalidValue(message)
+    return written.lower() == "true"
+
+
+def _kind(value: Any) -> str:
+    return {Section: "a mapping", Items: "a list", type(None): "nothing"}.get(type(value), "a text")
+
+
+def _is_choice(kind: Any) -> bool:
+    return get_origin(kind) is Annotated and any(isinstance(extra, OneOf) for extra in kind.__metadata__)
+
+
+def _choice_hook(kind: Any) -> Callable[[Any, Any], str]:
+    words = next(extra.words for extra in kind.__metadata__ if isinstance(extra, OneOf))
+
+    def take(value: Any, _: Any) -> str:
+        written = text(value)
+        if written not in words:
+            message = f"unknown word {quoted(written)}; {nearest(written, words)}"
+            raise InvalidValue(message)
+        return written
+
+    return take
+
+
+def _list_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    item = get_args(kind)[0]
+
+    def take(value: Any, _: Any) -> Any:
+        if not isinstance(value, Items):
+            message = f"must be a list, not {_kind(value)}"
+            raise InvalidValue(message)
+        taken, errors = [], []
+        for index, entry in enumerate(value):
+            try:
+                taken.append(converter.structure(entry, item))
+            except (BaseValidationError, InvalidValue) as error:
+                error.add_note(IterableValidationNote(f"item {index}", index, item))
+                errors.append(error)
+        if errors:
+            raise cattrs.errors.IterableValidationError("list", errors, kind)
+        return tuple(taken)
+
+    return take
+
+
+def _dict_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    key_kind, value_kind = get_args(kind)
+
+    def take(value: Any, _: Any) -> Any:
+        if not isinstance(value, Section):
+            message = f"must be a mapping, not {_kind(value)}"
+            raise InvalidValue(message)
+        taken, errors = {}, []
+        for key, entry in value.items():
+            try:
+                converter.structure(key, key_kind)
+            except InvalidValue as error:
+                errors.append(_Misplaced(str(error), value.keys_at[key]))
+                continue
+            try:
+                taken[str(key)] = converter.structure(entry, value_kind)
+            except (BaseValidationError, InvalidValue) as error:
+                error.add_note(IterableValidationNote(f"key {key}", key, value_kind))
+                errors.append(error)
+        if errors:
+            raise cattrs.errors.IterableValidationError("mapping", errors, kind)
+        return taken
+
+    return take
+
+
+class _Misplaced(InvalidValue):
+    """A mistake that knows its own place."""
+
+    def __init__(self, message: str, place: Place) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+def _class_hook(cls: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    take_mapping = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True)
+    fields = [field.name for field in attrs.fields(cls)]
+
+    def take(value: Any, _: Any) -> Any:
+        if isinstance(value, str) and issubclass(cls, Shorthand):
+            short = Section(value.place if isinstance(value, Scalar) else (1, 1))
+            short[fields[0]] = value
+            short.keys_at[fields[0]] = short.values_at[fields[0]] = short.place
+            value = short
+        if not isinstance(value, Section):
+            message = f"must be a mapping of {', '.join(fields)}; not {_kind(value)}"
+            raise InvalidValue(message)
+        return take_mapping(value, cls)
+
+    return take
+
+
+def _mistakes(error: BaseException, at: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    """Walk cattrs' tree of errors along the document, and give each mistake with its place."""
+    at, place = _follow(error, at, place)
+    if isinstance(error, BaseValidationError):
+        for inner in error.exceptions:
+            yield from _mistakes(inner, at, place)
+    elif isinstance(error, ForbiddenExtraKeysError):
+        known = [field.name for field in attrs.fields(error.cl)]
+        for key in error.extra_fields:
+            where = at.keys_at.get(key, place) if isinstance(at, Section) else place
+            yield where, f"unknown key {quoted(key)}; {nearest(key, known)}"
+    elif isinstance(error, _Misplaced):
+        yield error.place, str(error)
+    elif isinstance(error, KeyError):
+        yield place, f"{error.args[0]!r} is missing"
+    else:
+        yield place, str(error)
+
+
+def _follow(error: BaseException, at: Any, place: Place) -> tuple[Any, Place]:
+    for note in getattr(error, "__notes__", ()):
+        step: Any
+        if isinstance(note, AttributeValidationNote):
+            step = note.name
+        elif isinstance(note, IterableValidationNote):
+            step = note.index
+        else:
+            continue
+        if isinstance(at, Section) and step in at:
+            at, place = at[step], at.values_at.get(step, place)
+        elif isinstance(at, Items) and isinstance(step, int) and step < len(at):
+            at, place = at[step], at.items_at[step]
+    return at, place
+
+

@@ -1,0 +1,81 @@
+"""What the world must offer. These docs are the contract that every adapter keeps.
+
+Nothing here decides a rule: an adapter says what is, or does what an effect says, and reports the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from licfsm.key import LicenseKey
+
+__all__ = ["Answer", "Clock", "LicenseServer", "Question", "Target"]
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now_ms(self) -> int:
+        """Tell the time in milliseconds since 1970 in UTC; it may step either way."""
+        ...
+
+
+@attrs.frozen
+class Question:
+    """What a license asks its server.
+
+    Attributes:
+        attempt: the attempt's number.
+        key: the key that is installed.
+        asked_at: when, in milliseconds by the host's clock.
+
+    """
+
+    attempt: int
+    key: LicenseKey
+    asked_at: int
+
+
+@attrs.frozen
+class Answer:
+    """What an attempt came to.
+
+    Attributes:
+        outcome: one of `policy.OUTCOMES`.
+        key: the verified key that came with ``new_key``; a simulated server may give a function that makes it
+            out of the key that is installed when the answer arrives.
+        retry_after: when the server wants to be asked again, in milliseconds.
+        signed_time: the time the server signed, in milliseconds; None where it signed none.
+        takes: how long the answer was under way, in milliseconds; simulated servers only.
+
+    """
+
+    outcome: str
+    key: LicenseKey | Callable[[LicenseKey], LicenseKey] | None = None
+    retry_after: int | None = None
+    signed_time: int | None = None
+    takes: int = 0
+
+
+class LicenseServer(Protocol):
+    """Gives new keys."""
+
+    def ask(self, question: Question) -> Answer:
+        """Ask for a newer key, and say what came of it; whatever goes wrong is an outcome, no exception."""
+        ...
+
+
+class Target(Protocol):
+    """Holds the key for a program that reads it there: a file, another server."""
+
+    def write(self, key: LicenseKey) -> str | None:
+        """Write a key, whole or not at all; a target that holds the same bytes already is written.
+
+        Returns:
+            None, or why it could not be written.
+
+        """
+        ...

@@ -1,0 +1,1 @@
+"""A timeline replayed through `License` on a simulated clock: trace, expectations, account."""

@@ -1,0 +1,354 @@
+"""A story lived through: the same `License` and machines that a host runs, on a clock that is moved.
+
+At one instant, first what changes outside happens, then what is due, then what the host does, then what is
+observed (rules.md 7.1). The trace keeps true time; the license only knows the host's clock.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import attrs
+
+from licfsm import effects as fx
+from licfsm import events as ev
+from licfsm import instants
+from licfsm.adapters.clock import ManualClock
+from licfsm.errors import InvalidFile, KeyRejected, Mistake
+from licfsm.key import LicenseKey
+from licfsm.license import License
+from licfsm.ports import Answer, Question
+from licfsm.scenario.story import NOW, Entry, Expect, HostDoes, ServerAnswers, Story, WorldChanges
+
+__all__ = ["Action", "Check", "Failure", "Notification", "Replay", "Transition", "replay"]
+
+LONGEST_TRACE: Final = 5_000_000
+_TARGET: Final = "backup server"
+_COUNTED: Final = frozenset({"checks", "failures", "mails", "reports"})
+
+
+class Transition(NamedTuple):
+    """A region changed its state; times in milliseconds, ``clock`` is the host's."""
+
+    at: int
+    clock: int
+    due: int
+    region: str
+    trigger: str
+    source: str
+    target: str
+
+
+class Check(NamedTuple):
+    """An answer came."""
+
+    at: int
+    clock: int
+    asked: int
+    due: int
+    outcome: str
+    failed: bool
+
+
+class Notification(NamedTuple):
+    """Something was told on a channel."""
+
+    at: int
+    clock: int
+    channel: str
+    name: str
+    text: str
+
+
+class Action(NamedTuple):
+    """The host did something, or the world changed."""
+
+    at: int
+    clock: int
+    kind: str
+    action: str
+
+
+Line = Transition | Check | Notification | Action
+
+
+class Failure(NamedTuple):
+    """An expectation that did not hold."""
+
+    at: int
+    what: str
+    expected: Any
+    actual: Any
+
+
+@attrs.define
+class Replay:
+    """What came of a story.
+
+    Attributes:
+        story: the story.
+        first: both states at the start, before anything happened.
+        trace: what happened, in order.
+        failures: the expectations that did not hold.
+        final: what is observed at the end.
+
+    """
+
+    story: Story
+    first: tuple[str, str] = ("", "")
+    trace: list[Line] = attrs.Factory(list)
+    failures: list[Failure] = attrs.Factory(list)
+    final: dict[str, Any] = attrs.Factory(dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every expectation held."""
+        return not self.failures
+
+
+def replay(story: Story) -> Replay:
+    """Live through a story.
+
+    Raises:
+        InvalidFile: more happens in it than can be kept.
+
+    """
+    return _World(story).live()
+
+
+class _World:
+    """Everything around the license: true time, the server, mail, a target, the user."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.result = Replay(story)
+        self.clock = ManualClock(story.start)
+        self.license = License(
+            story.key, story.policy, clock=self.clock, spread=story.spread, mail=story.mail, targets=(_TARGET,)
+        )
+        self.result.first = self.license.state
+        self.shift = 0
+        self.policy = story.policy
+        self.answers = ServerAnswers("up_to_date")
+        self.asked = story.start
+        self.mail_up = True
+        self.waiting_mail: list[Notification] = []
+        self.target_ok = True
+        self.asleep_until: int | None = None
+        self.seen = dict.fromkeys(self.result.first, story.start)
+        self.counts = dict.fromkeys(_COUNTED, 0)
+
+    def live(self) -> Replay:
+        story = self.story
+        self.observe(story.start, self.license.step(ev.Tick(), story.start))
+        for at, group in itertools.groupby(story.entries, lambda entry: entry.at):
+            self.instant(at, list(group))
+        self.run(story.end)
+        self.judge_states()
+        self.result.final = self.observed(story.end)
+        return self.result
+
+    def instant(self, at: int, entries: Sequence[Entry]) -> None:
+        self.run(at - 1)
+        for entry in entries:
+            if isinstance(entry.what, ServerAnswers):
+                self.server(at, entry.what)
+            elif isinstance(entry.what, WorldChanges):
+                self.world(at, entry.what)
+        self.run(at)
+        for entry in entries:
+            if isinstance(entry.what, HostDoes):
+                self.host(at, entry.what)
+                self.run(at)
+        for entry in entries:
+            if isinstance(entry.what, Expect):
+                self.expect(at, entry.what)
+
+    def run(self, to: int) -> None:
+        """Let time go by until an instant, inclusive."""
+        if self.asleep_until is not None:
+            if to < self.asleep_until:
+                return
+            self.wake(self.asleep_until)
+        if to + self.shift >= self.clock.now_ms():
+            self.license.advance(
+                to + self.shift, server=self, targets={_TARGET: self}, observe=self.observe
+            )
+
+    def wake(self, at: int) -> None:
+        self.asleep_until = None
+        slept_at = self.clock.now_ms()
+        self.note(Action(at, at + self.shift, "host", "wake"))
+        self.deliver_mail(at)
+        self.change_policy(at, slept_at)
+        self.clock.move_to(at + self.shift)
+        by = at + self.shift - slept_at
+        self.observe(at + self.shift, self.license.step_clock(by, interrupted=True))
+
+    # ------------------------------------------------------------------------------------ what happens
+
+    def server(self, at: int, answers: ServerAnswers) -> None:
+        self.answers = answers
+        self.note(Action(at, at + self.shift, "server", answers.outcome))
+
+    def world(self, at: int, change: WorldChanges) -> None:
+        if change.clock is not None:
+            self.set_clock(at, change.clock)
+        elif change.policy is not None:
+            self.note(Action(at, at + self.shift, "world", f"policy: {change.policy.name}"))
+            self.policy = change.policy
+            if self.asleep_until is None:
+                self.change_policy(at, at + self.shift)
+        elif change.mail is not None:
+            self.mail_up = change.mail
+            self.note(Action(at, at + self.shift, "world", "mail: up" if change.mail else "mail: down"))
+            if self.asleep_until is None:
+                self.deliver_mail(at)
+        elif change.target is not None:
+            self.target_ok = change.target
+            self.note(Action(at, at + self.shift, "world", "target: ok" if change.target else "target: fails"))
+
+    def change_policy(self, at: int, now: int) -> None:
+        """Tell the license of its policy; a host that sleeps learns of it when it wakes."""
+        effects = self.license.step(ev.PolicyChanged(self.policy), now)
+        self.observe(at + self.shift, effects)
+
+    def set_clock(self, at: int, shown: int) -> None:
+        by = shown - (at + self.shift)
+        self.shift = shown - at
+        self.note(Action(at, shown, "world", f"clock: {instants.isoformat(shown)}"))
+        if self.asleep_until is None:
+            self.clock.move_to(shown)
+            self.observe(shown, self.license.step_clock(by))
+
+    def host(self, at: int, does: HostDoes) -> None:
+        now = at + self.shift
+        action = does.action
+        if action == "install" and does.offer:
+            key = does.offer.key(self.license.key)
+            try:
+                effects = self.license.install(key, force=does.force)
+            except KeyRejected as error:
+                self.note(Action(at, now, "host", f"install, refused: {error}"))
+                return
+            self.note(Action(at, now, "host", "install"))
+        elif action == "suspend":
+            self.note(Action(at, now, "host", f"suspend until {instants.isoformat(does.until)}"))
+            self.asleep_until = does.until
+            return
+        else:
+            self.note(Action(at, now, "host", action))
+            if action == "restart":
+                effects = self.license.step(ev.Restarted(), now)
+            else:
+                effects = getattr(self.license, action)()
+        self.observe(now, effects)
+
+    # ------------------------------------------------------------------------------------ what the license asks for
+
+    def ask(self, question: Question) -> Answer:
+        """Answer as a license server: the answer that stands now is judged when it arrives."""
+        answers = self.answers
+        self.asked = question.asked_at - self.shift
+        offer = answers.offer
+        signed = answers.signed_time
+        if signed == NOW:
+            signed = self.asked + answers.takes
+        return Answer(
+            answers.outcome,
+            offer.key if offer else None,
+            answers.retry_after,
+            signed,
+            answers.takes,
+        )
+
+    def write(self, key: LicenseKey) -> str | None:
+        """Take a key as a target."""
+        return None if self.target_ok else "the target cannot be written"
+
+    # ------------------------------------------------------------------------------------ what is seen
+
+    def note(self, line: Line) -> None:
+        self.result.trace.append(line)
+
+    def observe(self, now: int, effects: Sequence[fx.Effect]) -> None:
+        """Take down what came of a step."""
+        at = now - self.shift
+        trace = self.result.trace
+        for effect in effects:
+            kind = type(effect)
+            if kind is fx.Moved:
+                trace.append(
+                    Transition(at, now, effect.due, effect.region, effect.trigger, effect.source, effect.target)
+                )
+                self.seen.setdefault(effect.target, at)
+            elif kind is fx.Checked:
+                trace.append(Check(at, now, self.asked, effect.due, effect.outcome, effect.failed))
+                self.counts["checks"] += 1
+                self.counts["failures"] += effect.failed
+            elif kind is fx.Notify:
+                self.notify(at, now, effect)
+        if len(trace) > LONGEST_TRACE:
+            message = f"more than {LONGEST_TRACE} things happen in this story; let it end earlier"
+            raise InvalidFile([Mistake(self.story.file, 1, 1, message)])
+
+    def notify(self, at: int, now: int, notice: fx.Notify) -> None:
+        for channel in notice.channels:
+            line = Notification(at, now, channel, notice.name, notice.text)
+            if channel == "mail" and (not self.mail_up or self.waiting_mail):
+                self.waiting_mail.append(line)
+                continue
+            self.tell(line)
+
+    def tell(self, line: Notification) -> None:
+        if line.channel != "log":
+            self.counts["mails" if line.channel == "mail" else "reports"] += 1
+        self.note(line)
+
+    def deliver_mail(self, at: int) -> None:
+        if self.mail_up:
+            waiting, self.waiting_mail = self.waiting_mail, []
+            for line in waiting:
+                self.tell(line._replace(at=at, clock=at + self.shift))
+
+    def observed(self, at: int) -> dict[str, Any]:
+        """Observe the license at an instant; its stored state, while the host sleeps."""
+        lic = self.license
+        stood_at = self.clock.now_ms()
+        self.clock.move_to(at + self.shift)
+        next_check = lic.next_check
+        seen = {
+            "entitlement": lic.state.entitlement,
+            "auto_update": lic.state.auto_update,
+            "status": lic.status,
+            "warning": lic.job_warning,
+            "days_remaining": lic.days_remaining,
+            "next_check": None if next_check is None else instants.isoformat(instants.to_ms(next_check)),
+        }
+        self.clock.move_to(stood_at)
+        return seen
+
+    def expect(self, at: int, expect: Expect) -> None:
+        observed = self.observed(at) | self.counts
+        for what, expected in expect.values.items():
+            wanted = expected
+            if what.startswith("allows."):
+                actual: Any = self.license.allows(self.story.jobs[what.removeprefix("allows.")])
+            else:
+                actual = observed[what]
+                if what == "next_check" and expected is not None:
+                    wanted = instants.isoformat(expected)
+            if wanted != actual:
+                self.result.failures.append(Failure(at, what, wanted, actual))
+
+    def judge_states(self) -> None:
+        for state in self.story.never:
+            if state in self.seen:
+                self.result.failures.append(Failure(self.seen[state], "never", state, "seen"))
+        for state in self.story.reaches:
+            if state not in self.seen:
+                self.result.failures.append(Failure(self.story.end, "reaches", state, "not seen"))
+
+
