@@ -118,12 +118,12 @@ def _remember(step: Step) -> None:
     step.judged = max(now, record.latest)
 
 
-def _entitlement_due(step: Step, before: int | None = None) -> None:
+def _entitlement_due(step: Step) -> None:
     """7.2: every change of entitlement that the clock brings, in the order of their due times."""
     record = step.record
     while (timer := ENTITLEMENT_TIMERS.get(record.entitlement)) is not None:
         due: int = getattr(step.dates, timer[1])
-        if step.judged < due or (before is not None and due >= before):
+        if step.judged < due:
             break
         record.held = False
         fire(step, ENTITLEMENT, timer[0], due)
@@ -154,7 +154,9 @@ def _clock_stepped(step: Step, event: ev.ClockStepped) -> None:
     if now - by >= record.confirm_at:
         record.confirm_at = NEVER
     if record.confirm_at == NEVER:
-        record.latest = max(record.latest, now - by)
+        if now - by >= record.latest:
+            record.latest = now - by
+            record.went_back = False
     elif by < -NEAR:
         came_back = True
         record.confirm_at = NEVER
@@ -321,6 +323,7 @@ def _adopt(step: Step, key: LicenseKey, attempt: int) -> None:
     record.give_up_at = step.dates.retry_until if step.dates.retry_until > now else now + EXTENSION
     record.excused = False
     record.told = 0
+    record.held = False
     record.writes = tuple(TargetWrite(target, attempt, now) for target in step.targets)
     step.out.append(fx.SaveKey(key))
     fire(step, ENTITLEMENT, "new_key", now)
@@ -376,10 +379,9 @@ def _target_failed(step: Step, event: ev.TargetFailed) -> None:
 def _policy_changed(step: Step, event: ev.PolicyChanged) -> None:
     """2.5: the dates are derived anew; the entitlement may move either way."""
     record, old, new, now = step.record, step.policy, event.policy, step.now
-    _remember(step)
+    step.judged = max(now, record.latest)
     if new is old:
         return
-    _entitlement_due(step, before=now)
     dates = new.dates(step.key)
     if dates.retry_until != step.dates.retry_until:
         record.give_up_at = dates.retry_until if dates.retry_until > now else now + EXTENSION

@@ -203,6 +203,7 @@ def switch_on(step: Step) -> None:
     record.origin = SCHEDULED
     record.by_user = False
     record.disabled_by = None
+    _end_run(record)
 
 
 def stop(step: Step) -> None:

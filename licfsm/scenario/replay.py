@@ -182,8 +182,8 @@ class _World:
         slept_at = self.clock.now_ms()
         self.note(Action(at, at + self.shift, "host", "wake"))
         self.deliver_mail(at)
-        self.change_policy(at, slept_at)
         self.clock.move_to(at + self.shift)
+        self.change_policy(at, at + self.shift)
         by = at + self.shift - slept_at
         self.observe(at + self.shift, self.license.step_clock(by, interrupted=True))
 

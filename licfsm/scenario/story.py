@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
-import pendulum
 
 from licfsm import instants
 from licfsm.instants import Span
@@ -46,13 +45,11 @@ class Offer:
         zone = installed.zone
         expires: Any = instants.from_ms(self.expires, zone) if isinstance(self.expires, int) else self.expires
         kind = self.type or installed.type
-        exact = isinstance(expires, pendulum.DateTime) == isinstance(installed.expires, pendulum.DateTime)
-        if kind == installed.type and exact and expires == installed.expires:
-            return installed
         issued = self.issued
         if not self.stated and installed.issued and issued == instants.to_ms(installed.issued):
             issued += 1
-        return attrs.evolve(installed, expires=expires, type=kind, issued=instants.from_ms(issued, zone))
+        key = attrs.evolve(installed, expires=expires, type=kind, issued=instants.from_ms(issued, zone))
+        return installed if (key.expires_at, kind) == (installed.expires_at, installed.type) else key
 
 
 @attrs.frozen
