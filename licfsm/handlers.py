@@ -25,8 +25,6 @@ from licfsm.lifecycle import (
     ENTITLEMENT,
     INITIAL,
     OFF,
-    RETRYING,
-    SCHEDULED,
     TIMERS,
 )
 from licfsm.machine import fire
@@ -205,7 +203,7 @@ def _utc(ms: int) -> str:
     return instants.isoformat(ms)
 
 
-def _restarted(step: Step, event: ev.Restarted) -> None:
+def _restarted(step: Step, _: ev.Restarted) -> None:
     """7.3: a question under way is asked again at once."""
     step.away_since = min(step.record.latest, step.now)
     _remember(step)
@@ -217,22 +215,14 @@ def _restarted(step: Step, event: ev.Restarted) -> None:
 # ---------------------------------------------------------------------------------------------- the user
 
 
-def _enable(step: Step, event: ev.Enable) -> None:
-    _command(step, "enable")
+_COMMANDS: Final[Mapping[type, str]] = {ev.Enable: "enable", ev.Disable: "disable", ev.CheckNow: "check_now"}
 
 
-def _disable(step: Step, event: ev.Disable) -> None:
-    _command(step, "disable")
-
-
-def _check_now(step: Step, event: ev.CheckNow) -> None:
-    _command(step, "check_now")
-
-
-def _command(step: Step, trigger: str) -> None:
+def _command(step: Step, event: ev.Enable | ev.Disable | ev.CheckNow) -> None:
+    """6.1 to 6.4: what the user does to automatic update."""
     _remember(step)
     _entitlement_due(step)
-    fire(step, AUTO_UPDATE, trigger, step.now)
+    fire(step, AUTO_UPDATE, _COMMANDS[type(event)], step.now)
 
 
 def _install(step: Step, event: ev.Install) -> None:
@@ -244,7 +234,7 @@ def _install(step: Step, event: ev.Install) -> None:
     if why := _refusal(step, key, force=event.force):
         raise KeyRejected(why)
     _entitlement_due(step)
-    proves = key.issued is not None and key.issued_after(old) and instants.to_ms(key.issued) < now
+    proves = old.issued_at < key.issued_at < now
     if proves and record.latest - now > NEAR:
         _heal(step)
     _adopt(step, key, attempt=0)
@@ -286,9 +276,10 @@ def _answered(step: Step, event: ev.Answered) -> None:
     rule = step.policy.outcomes[outcome]
     record.last_outcome = outcome
     step.retry_after = event.retry_after
-    asked = record.asked_at
-    step.out.append(fx.Checked(record.attempt, outcome, rule.failed, asked, record.asked_due))
-    messages = (rule.text,)
+    asked, due = record.asked_at, record.asked_due
+    record.asked_due = asked  # an idle license keeps one number in place of two
+    step.out.append(fx.Checked(record.attempt, outcome, rule.failed, asked, due))
+    messages: tuple[str, ...] = (rule.text,)
     place = len(step.told)
     if outcome == "new_key" and event.key:
         texts = step.policy.texts
@@ -309,7 +300,7 @@ def _outcome(step: Step, event: ev.Answered) -> str:
         return "up_to_date"
     if key.id != old.id or key.product != old.product or key.type not in step.policy.grace:
         return "key_rejected"
-    if not key.issued_after(old):
+    if key.issued_at <= old.issued_at:
         return "up_to_date"
     return "key_rejected" if key.expires_at < old.expires_at else "new_key"
 
@@ -394,9 +385,9 @@ def _policy_changed(step: Step, event: ev.PolicyChanged) -> None:
 _HANDLERS: Final[Mapping[type, Callable[[Step, Any], None]]] = {
     ev.ClockStepped: _clock_stepped,
     ev.Restarted: _restarted,
-    ev.Enable: _enable,
-    ev.Disable: _disable,
-    ev.CheckNow: _check_now,
+    ev.Enable: _command,
+    ev.Disable: _command,
+    ev.CheckNow: _command,
     ev.Install: _install,
     ev.PolicyChanged: _policy_changed,
     ev.Answered: _answered,

@@ -32,6 +32,7 @@ __all__ = [
     "days_until",
     "end_of_day",
     "from_ms",
+    "has_offset",
     "isoformat",
     "parse_instant",
     "start_of_day",
@@ -250,22 +251,23 @@ def parse_instant(text: str, tz: pendulum.Timezone) -> dt.date | int:
     try:
         if not time:
             date = dt.date.fromisoformat(day)
-            _check_range(start_of_day(date, tz) if date.year > 1 else EARLIEST - 1, text)
+            _check_range(at_wall(dt.datetime.combine(date, dt.time()), UTC), text)
             return date
-        local = dt.datetime.fromisoformat(f"{day}T{time}")
-        if local.microsecond % 1000:
-            message = f"{text[:40]!r} is finer than a millisecond"
-            raise InvalidValue(message)
-        if offset:
-            ms = to_ms(dt.datetime.fromisoformat(f"{day}T{time}{offset}"))
-        else:
-            ms = at_wall(local, tz)
-    except InvalidValue:
-        raise
+        moment = dt.datetime.fromisoformat(f"{day}T{time}{offset or ''}")
+        ms = to_ms(moment) if offset else at_wall(moment, tz)
     except (ValueError, OverflowError):
         message = f"{text[:40]!r} is not in the calendar"
         raise InvalidValue(message) from None
+    if moment.microsecond % 1000:
+        message = f"{text[:40]!r} is finer than a millisecond"
+        raise InvalidValue(message)
     return _check_range(ms, text)
+
+
+def has_offset(text: str) -> bool:
+    """Say whether a text that `parse_instant` reads names its offset from UTC."""
+    found = _INSTANT.fullmatch(text.strip())
+    return bool(found and found[3])
 
 
 def _check_range(ms: int, text: str) -> int:

@@ -28,6 +28,8 @@ LATEST_EXPIRY: Final = dt.date(9000, 1, 1)
 
 def clean_text(text: str) -> str:
     """Strip control characters from untrusted text and cut it at 500 characters (rules.md 8.3)."""
+    if len(text) <= LONGEST_TEXT and text.isprintable():
+        return text
     return "".join(c for c in text[: 2 * LONGEST_TEXT] if c.isprintable())[:LONGEST_TEXT]
 
 
@@ -49,28 +51,22 @@ def _zone(value: str | pendulum.Timezone) -> pendulum.Timezone:
     return value if isinstance(value, pendulum.Timezone) else instants.zone(value)
 
 
-def _moment(value: dt.date | str, tz: pendulum.Timezone) -> dt.date | pendulum.DateTime:
-    """Read a date (kept) or a time (an aware pendulum datetime in the zone, whole milliseconds)."""
-    if isinstance(value, dt.datetime):
-        ms = instants.to_ms(value) if value.tzinfo else instants.at_wall(value, tz)
-        return instants.from_ms(ms, tz)
-    if isinstance(value, dt.date):
-        return pendulum.Date(value.year, value.month, value.day)
-    found = instants.parse_instant(value, tz)
-    return _moment(found, tz) if isinstance(found, dt.date) else instants.from_ms(found, tz)
-
-
-def _expires(value: dt.date | str | None, key: LicenseKey) -> dt.date | pendulum.DateTime | None:
-    return None if value is None else _moment(value, key.zone)
-
-
-def _issued(value: dt.date | str | None, key: LicenseKey) -> pendulum.DateTime | None:
-    if value is None:
-        return None
-    found = _moment(value, key.zone)
-    if isinstance(found, pendulum.DateTime):
+def _read(value: dt.date | str | None) -> dt.date | None:
+    """Read text as a date, or a time; one without an offset stays naive until the zone is known."""
+    if not isinstance(value, str):
+        return value
+    found = instants.parse_instant(value, instants.UTC)
+    if isinstance(found, dt.date):
         return found
-    return instants.from_ms(instants.start_of_day(found, key.zone), key.zone)
+    moment = instants.from_ms(found)
+    return moment if instants.has_offset(value) else moment.naive()
+
+
+def _in_zone(value: dt.date | None, tz: pendulum.Timezone) -> dt.date | None:
+    """Bring a time into the zone, in whole milliseconds; a date stays a date."""
+    if isinstance(value, dt.datetime):
+        return instants.from_ms(instants.to_ms(value) if value.tzinfo else instants.at_wall(value, tz), tz)
+    return None if value is None else pendulum.Date(value.year, value.month, value.day)
 
 
 def _counts(value: Mapping[str, int]) -> Mapping[str, int]:
@@ -84,12 +80,14 @@ class LicenseKey:
     Attributes:
         id: the license's id, 1 to 64 of ``A-Za-z0-9._-`` (rules.md 8.3); all its keys carry it.
         type: what was sold, a word of the policy (``subscription``, ``rental``, ...).
-        zone: the time zone of its dates, an IANA name.
+        zone: the time zone of its dates; an IANA name will do.
         expires: the last day on which it is valid (a date), the exact instant at which it ends being
             valid (a datetime), or None for a perpetual key (rules.md 1.1). Text in ISO form will do.
         issued: when it was issued; None is earlier than every other.
         product, edition, holder: text from the issuer, shown only cleaned (rules.md 8.3).
         counts: what the key allows, such as ``{"sockets": 16}``.
+        expires_at: the expiry in milliseconds since 1970 in UTC; `instants.NEVER` for a perpetual key.
+        issued_at: the time of issue, likewise.
 
     Raises:
         InvalidValue: a value breaks its rule, or the expiry lies after 9000-01-01.
@@ -98,22 +96,25 @@ class LicenseKey:
 
     id: str = attrs.field(converter=_id)
     type: str = attrs.field(converter=_type)
-    zone: pendulum.Timezone = attrs.field(default="UTC", converter=_zone)
-    expires: dt.date | pendulum.DateTime | None = attrs.field(
-        default=None, converter=attrs.Converter(_expires, takes_self=True)
-    )
-    issued: pendulum.DateTime | None = attrs.field(
-        default=None, converter=attrs.Converter(_issued, takes_self=True)
-    )
+    zone: pendulum.Timezone = attrs.field(default=instants.UTC, converter=_zone)
+    expires: dt.date | None = attrs.field(default=None, converter=_read)
+    issued: dt.date | None = attrs.field(default=None, converter=_read)
     product: str = ""
     edition: str = ""
     holder: str = ""
     counts: Mapping[str, int] = attrs.field(factory=dict, converter=_counts)
     expires_at: int = attrs.field(init=False, repr=False, eq=False)
+    issued_at: int = attrs.field(init=False, repr=False, eq=False)
 
-    @expires_at.default
-    def _find_expiry(self) -> int:
-        """Compute the expiry in milliseconds, NEVER for a perpetual key (rules.md 1.1)."""
+    def __attrs_post_init__(self) -> None:
+        """Bring the times into the zone, and derive the instants that are compared."""
+        put = object.__setattr__
+        put(self, "expires", _in_zone(self.expires, self.zone))
+        put(self, "issued", _in_zone(self.issued, self.zone))
+        put(self, "expires_at", self._expires_at())
+        put(self, "issued_at", self._issued_at())
+
+    def _expires_at(self) -> int:
         day = self.expiry_date
         if day is None:
             return instants.NEVER
@@ -123,9 +124,16 @@ class LicenseKey:
         if day.year < EARLIEST_YEAR:
             message = f"expiry {day} lies before the year {EARLIEST_YEAR}"
             raise InvalidValue(message)
-        if isinstance(self.expires, pendulum.DateTime):
+        if isinstance(self.expires, dt.datetime):
             return instants.to_ms(self.expires)
         return instants.end_of_day(day, self.zone)
+
+    def _issued_at(self) -> int:
+        if self.issued is None:
+            return -instants.NEVER
+        if isinstance(self.issued, dt.datetime):
+            return instants.to_ms(self.issued)
+        return instants.start_of_day(self.issued, self.zone)
 
     @property
     def expiry(self) -> pendulum.DateTime | None:
@@ -135,13 +143,4 @@ class LicenseKey:
     @property
     def expiry_date(self) -> dt.date | None:
         """The date of which the rules speak: the last valid day, or an instant's local date (1.3)."""
-        if isinstance(self.expires, pendulum.DateTime):
-            return self.expires.date()
-        return self.expires
-
-    def issued_after(self, other: LicenseKey) -> bool:
-        """Say whether this key was issued later than another (rules.md 4.3)."""
-        if self.issued is None or other.issued is None:
-            return self.issued is not None
-        return self.issued > other.issued
-
+        return self.expires.date() if isinstance(self.expires, dt.datetime) else self.expires

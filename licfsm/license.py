@@ -35,6 +35,8 @@ from licfsm.rules import Step, days_text
 
 __all__ = ["OPERATIONS", "License", "State"]
 
+NO_SPREAD: Final = Span()
+
 OPERATIONS: Final = ("paid", "free", "always")
 """What kinds of operation a host has; ``always`` is never refused, as restoring (rules.md 2.3)."""
 
@@ -80,7 +82,7 @@ class License:
         policy: Policy | str,
         *,
         clock: Clock,
-        spread: Span | str = Span(),
+        spread: Span | str = NO_SPREAD,
         mail: str | None = None,
         targets: tuple[str, ...] = (),
         record: Record | None = None,

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from typing import Final
 
 import attrs
-import pendulum
 
 from licfsm import instants
+from licfsm.errors import InvalidValue
 from licfsm.instants import NEVER, Span
 from licfsm.key import LicenseKey
 
@@ -189,7 +189,7 @@ class Policy:
 
 def _deadline(key: LicenseKey, span: Span, sign: int = 1) -> int:
     """Step from the expiration date, or from an exact expiry's wall-clock time (rules.md 1.3)."""
-    if isinstance(key.expires, pendulum.DateTime):
+    if isinstance(key.expires, dt.datetime):
         return span.after(key.expires_at, key.zone, sign)
     day = span.shift(dt.datetime.combine(key.expires or dt.date.min, dt.time()), sign).date()
     return instants.start_of_day(day, key.zone) if sign < 0 else instants.end_of_day(day, key.zone)
@@ -203,6 +203,6 @@ def named(name: str) -> Policy:
         InvalidValue: there is none of that name.
 
     """
-    from licfsm.loading.policies import built_in  # noqa: PLC0415 - YAML is read only when a policy is wanted
+    from licfsm.loading.policies import built_in  # YAML is read only when a policy is wanted
 
     return built_in(name)

@@ -71,7 +71,7 @@ class LicenseServer(Protocol):
 class Target(Protocol):
     """Holds the key for a program that reads it there: a file, another server."""
 
-    def write(self, key: LicenseKey) -> str | None:
+    def write(self, key: LicenseKey, /) -> str | None:
         """Write a key, whole or not at all; a target that holds the same bytes already is written.
 
         Returns:

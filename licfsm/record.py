@@ -10,7 +10,7 @@ import attrs
 
 from licfsm.instants import NEVER
 
-__all__ = ["Record", "TargetWrite"]
+__all__ = ["FailureMail", "Record", "TargetWrite"]
 
 
 @attrs.frozen
@@ -29,6 +29,22 @@ class TargetWrite:
     attempt: int
     retry_at: int
     told_at: int | None = None
+
+
+@attrs.frozen
+class FailureMail:
+    """The last mail about a failed check in a run of failures (rules.md 8.2).
+
+    Attributes:
+        outcome: the failure it was about.
+        at: when it was sent.
+        repeats: how many mails in a row were about that same failure, the first aside.
+
+    """
+
+    outcome: str
+    at: int
+    repeats: int
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -51,9 +67,7 @@ class Record:
         disabled_by: ``deadline`` or ``contract``, what switched automatic update off (6.5).
         last_outcome: of the last check that was answered.
         failing: whether a run of failures goes on that is still to be told as recovered (4.2).
-        mailed_kind: the failure last mailed in this run.
-        mailed_at: when that was.
-        mail_repeats: how many mails of ``on_change`` repeated a failure already mailed.
+        mailed: the last mail about a failure in this run; None as long as there was none.
         told: the states of this key that were told, as bits.
         held: whether the notice of the state waits for the answer to the question under way (7.2).
         latest: the latest time seen, by which entitlement is judged (7.5).
@@ -77,9 +91,7 @@ class Record:
     disabled_by: str | None
     last_outcome: str | None
     failing: bool
-    mailed_kind: str | None
-    mailed_at: int
-    mail_repeats: int
+    mailed: FailureMail | None
     told: int
     held: bool
     latest: int
@@ -105,9 +117,7 @@ class Record:
             disabled_by=None,
             last_outcome=None,
             failing=False,
-            mailed_kind=None,
-            mailed_at=now,
-            mail_repeats=0,
+            mailed=None,
             told=0,
             held=False,
             latest=now,
@@ -133,9 +143,7 @@ class Record:
             self.disabled_by,
             self.last_outcome,
             self.failing,
-            self.mailed_kind,
-            self.mailed_at,
-            self.mail_repeats,
+            self.mailed,
             self.told,
             self.held,
             self.latest,

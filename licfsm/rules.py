@@ -26,7 +26,7 @@ from licfsm.lifecycle import (
     VALID,
 )
 from licfsm.policy import Dates, Policy
-from licfsm.record import Record
+from licfsm.record import FailureMail, Record
 
 __all__ = ["EFFECTS", "GUARDS", "Step", "days_text", "forget_told", "note_state", "tell", "untold"]
 
@@ -42,6 +42,9 @@ RETRY_AFTER: Final = (60 * SECOND, 24 * HOUR)
 _MAIL_AGAIN: Final = 24 * HOUR
 _MAIL_AGAIN_LATER: Final = 7 * DAY
 _MAIL_REPEATS: Final = 7
+
+_BY_HAND: Final = frozenset({"enable", "check_now"})
+"""Questions that the host asks: nothing was due with them that could wait for the answer (7.1)."""
 
 _STATE_NOTICES: Final = {EXPIRING: "expiring", GRACE: "grace_started", FREE_MODE: "free_mode_entered"}
 _TOLD_BITS: Final = {EXPIRING: 1, GRACE: 2, FREE_MODE: 4}
@@ -166,13 +169,11 @@ def expires_later(step: Step) -> bool:
 def ask(step: Step) -> None:
     """Begin an attempt: the question is the state Checking with the attempt's number."""
     record = step.record
-    by_cadence = (
-        step.trigger == "check_due" and record.auto_update == SCHEDULED and step.due != record.give_up_at
-    )
+    by_cadence = step.trigger == "check_due" and record.auto_update == SCHEDULED and step.due != record.give_up_at
     record.origin = record.auto_update
     record.by_user = False
     record.asked_due = step.due
-    record.held = step.trigger != "enable" and step.trigger != "check_now" and untold(record)
+    record.held = step.trigger not in _BY_HAND and untold(record)
     _begin(step, by_cadence=by_cadence)
 
 
@@ -288,7 +289,7 @@ def note_success(step: Step) -> None:
     record = step.record
     record.origin = None
     if record.failing:
-        tell(step, "recovered", "info", mail=record.mailed_kind is not None)
+        tell(step, "recovered", "info", mail=record.mailed is not None)
         _end_run(record)
 
 
@@ -308,21 +309,20 @@ def _failure(step: Step, *, mail: bool) -> None:
     record.origin = None
     outcome = record.last_outcome or ""
     if mail:
-        again = record.mailed_kind == outcome
-        record.mail_repeats = record.mail_repeats + 1 if again else 0
-        record.mailed_kind = outcome
-        record.mailed_at = step.now
+        last = record.mailed
+        repeats = last.repeats + 1 if last and last.outcome == outcome else 0
+        record.mailed = FailureMail(outcome, step.now, repeats)
     tell(step, "update_failed", "warning", mail=mail, reason=step.policy.outcomes[outcome].text)
 
 
 def _mail_wanted(step: Step) -> bool:
-    record = step.record
     if step.mail_repeat != "on_change":
         return step.mail_repeat == "every_failure"
-    if record.mailed_kind != record.last_outcome:
+    last = step.record.mailed
+    if last is None or last.outcome != step.record.last_outcome:
         return True
-    wait = _MAIL_AGAIN if record.mail_repeats < _MAIL_REPEATS else _MAIL_AGAIN_LATER
-    return step.now - record.mailed_at >= wait
+    wait = _MAIL_AGAIN if last.repeats < _MAIL_REPEATS else _MAIL_AGAIN_LATER
+    return step.now - last.at >= wait
 
 
 def give_up_by_deadline(step: Step) -> None:
@@ -352,8 +352,7 @@ def _end_question(record: Record) -> None:
 
 def _end_run(record: Record) -> None:
     record.failing = False
-    record.mailed_kind = None
-    record.mail_repeats = 0
+    record.mailed = None
 
 
 # ---------------------------------------------------------------------------------------------- telling

@@ -28,6 +28,7 @@ def replay(paths: tuple[str, ...], *, as_json: bool) -> None:
             status = 2
             print(json.dumps(refused_document(str(path), error.mistakes)))
             continue
-        if not result.passed: status = max(status, 1)
+        if not result.passed:
+            status = max(status, 1)
         print(json.dumps(document(result)))
     sys.exit(status)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
 import yaml
@@ -22,6 +22,7 @@ __all__ = ["Items", "Place", "Scalar", "Section", "nearest", "quoted", "read_doc
 
 LARGEST_FILE: Final = 1 << 20
 DEEPEST: Final = 40
+LONGEST_QUOTE: Final = 60
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -35,7 +36,7 @@ class Scalar(str):
     __slots__ = ("place",)
     place: Place
 
-    def __new__(cls, text: str, place: Place) -> Scalar:
+    def __new__(cls, text: str, place: Place) -> Self:
         """Make a text with its place."""
         self = super().__new__(cls, text)
         self.place = place
@@ -121,7 +122,7 @@ class _Builder:
             root = self._read(text)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            place = _place(mark)
             problem = " ".join(part for part in (error.context, error.problem) if part)
             self.wrong(place, f"no valid YAML: {problem}")
         except yaml.reader.ReaderError as error:
@@ -132,14 +133,14 @@ class _Builder:
             self.wrong(getattr(root, "place", (1, 1)), "the file must be a mapping, such as 'version: 1'")
         if self.mistakes:
             raise InvalidFile(self.mistakes)
-        assert isinstance(root, Section)
-        return root
+        found: Section = root
+        return found
 
     def _read(self, text: str) -> Any:
         documents: list[Any] = []
         stack: list[_Frame] = []
         for event in yaml.parse(text, Loader=_LOADER):
-            place = (event.start_mark.line + 1, event.start_mark.column + 1)
+            place = _place(event.start_mark)
             if isinstance(event, yaml.DocumentStartEvent) and documents:
                 self.wrong(place, "a second document begins here; a file holds one")
                 break
@@ -149,7 +150,7 @@ class _Builder:
                     break
                 self._refuse_tag(event.tag, place)
                 # An anchor can be found only once its value is complete, so that nothing can hold itself.
-                self.anchors.pop(event.anchor, None)
+                self.anchors.pop(event.anchor or "", None)
                 holder = Section(place) if isinstance(event, yaml.MappingStartEvent) else Items(place)
                 stack.append(_Frame(holder, place, event.anchor))
                 continue
@@ -164,7 +165,7 @@ class _Builder:
             elif isinstance(event, yaml.AliasEvent):
                 if event.anchor not in self.anchors:
                     self.wrong(place, f"alias {quoted(event.anchor)} stands for nothing that is complete here")
-                value, anchor = self.anchors.get(event.anchor), None
+                value, anchor = self.anchors.get(event.anchor or ""), None
             else:
                 continue
             if anchor:
@@ -202,10 +203,14 @@ class _Builder:
                 holder.values_at[frame.key] = place
 
 
+def _place(mark: Any) -> Place:
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
 def quoted(text: object) -> str:
     """Show a text of the user's in a message: printable, and not too long."""
     shown = repr(str(text))
-    return shown if len(shown) <= 60 else f"{shown[:56]}...'"
+    return shown if len(shown) <= LONGEST_QUOTE else f"{shown[: LONGEST_QUOTE - 4]}...'"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

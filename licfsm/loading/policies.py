@@ -63,7 +63,9 @@ class PolicyFile:
 
 def available() -> tuple[str, ...]:
     """Name the built-in policies."""
-    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith(".yaml")))
+    return tuple(
+        sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith(".yaml"))
+    )
 
 
 def _folder() -> Path:
@@ -239,5 +241,3 @@ def _template_mistakes(template: str, fields: tuple[str, ...]) -> list[str]:
             known = nearest(field, fields) if fields else "this text has none"
             wrong.append(f"unknown placeholder {quoted('{' + field + '}')}; {known}")
     return wrong
-
-

@@ -1,4 +1,4 @@
-"""Scenarios from YAML: the classes say what a file may hold, the rest turns its times into instants.
+"""Scenarios from YAML: a file's sections, with their times turned into instants, become a story.
 
 All mistakes of a file are gathered: first those of form, then, if there are none, those that only the
 whole shows (an unknown zone, entries that go back in time, a host that acts while it sleeps).
@@ -7,155 +7,32 @@ whole shows (an unknown zone, entries that go back in time, a host that acts whi
 from __future__ import annotations
 
 import datetime as dt
-import re
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any
 
 import attrs
 
 from licfsm import instants
 from licfsm.errors import InvalidFile, InvalidValue, Mistake
 from licfsm.instants import NEVER, UTC, Span
-from licfsm.key import LicenseKey
-from licfsm.license import OPERATIONS
-from licfsm.lifecycle import AUTO_UPDATE, ENTITLEMENT, REGIONS
-from licfsm.loading.document import Place, Scalar, Section, nearest, quoted, read_document
+from licfsm.key import LATEST_EXPIRY, LicenseKey
+from licfsm.loading.document import Place, Section, nearest, quoted, read_document
 from licfsm.loading.policies import find_policy
-from licfsm.loading.structure import OneOf, Shorthand, structure, text
-from licfsm.policy import MAIL_REPEATS, OUTCOMES, Policy
-from licfsm.scenario.story import (
-    HOST_ACTIONS,
-    NOW,
-    Entry,
-    Expect,
-    HostDoes,
-    Offer,
-    ServerAnswers,
-    Story,
-    WorldChanges,
+from licfsm.loading.scenario_file import (
+    HOOKS,
+    EntrySection,
+    ExpectSection,
+    HostSection,
+    ScenarioFile,
+    ServerSection,
+    When,
+    WorldSection,
 )
+from licfsm.loading.structure import structure
+from licfsm.policy import Policy
+from licfsm.scenario.story import NOW, Entry, Expect, HostDoes, Offer, ServerAnswers, Story, WorldChanges
 
 __all__ = ["load_scenario", "scenario_files"]
-
-_STATES: Final = (*REGIONS[ENTITLEMENT], *REGIONS[AUTO_UPDATE])
-_UNSET: Any = Scalar("", (0, 0))
-"""Stands where a key is not given, since nothing (~) is a value there."""
-_TIME: Final = re.compile(
-    r"(?P<base>start|expiry|now|\d{4}-\d{2}-\d{2}(?:[T ]\d\S*)?)"
-    r"(?P<steps>(?:\s*[+-]\s*\d{1,12}\s*[A-Za-z]+)*)\s*"
-)
-_STEP: Final = re.compile(r"([+-])\s*(\d+)\s*([A-Za-z]+)")
-
-
-@attrs.frozen
-class When:
-    """A point in time as it is written: a base, and steps from it."""
-
-    base: str
-    steps: tuple[tuple[int, Span], ...]
-    place: Place
-
-
-@attrs.frozen
-class ExactSpan:
-    """A length of time in seconds, minutes or hours, in milliseconds."""
-
-    ms: int
-
-
-@attrs.frozen
-class LicenseSection:
-    """The first key."""
-
-    type: str
-    id: str = "LICENSE-1"
-    expires: When | None = None
-    zone: str = "UTC"
-    issued: When | None = None
-    product: str = ""
-    edition: str = ""
-    holder: str = ""
-
-
-@attrs.frozen
-class ServerSection(Shorthand):
-    """What the server answers from now on."""
-
-    answer: Annotated[str, OneOf(OUTCOMES)]
-    expires: When | None = None
-    type: str | None = None
-    issued: When | None = None
-    retry_after: Span | None = None
-    takes: ExactSpan | None = None
-    signed_time: When | None = None
-
-
-@attrs.frozen
-class HostSection(Shorthand):
-    """What the host or its user does."""
-
-    do: Annotated[str, OneOf(HOST_ACTIONS)]
-    expires: When | None = None
-    type: str | None = None
-    issued: When | None = None
-    force: bool = False
-    until: When | None = None
-
-
-@attrs.frozen
-class WorldSection:
-    """What changes outside."""
-
-    clock: When | None = None
-    policy: str | None = None
-    mail: Annotated[str, OneOf(("up", "down"))] | None = None
-    target: Annotated[str, OneOf(("ok", "fails"))] | None = None
-
-
-@attrs.frozen
-class ExpectSection:
-    """What must be observed."""
-
-    entitlement: Annotated[str, OneOf(REGIONS[ENTITLEMENT])] = _UNSET
-    auto_update: Annotated[str, OneOf(REGIONS[AUTO_UPDATE])] = _UNSET
-    status: str = _UNSET
-    warning: str | None = _UNSET
-    days_remaining: int | None = _UNSET
-    next_check: When | None = _UNSET
-    allows: dict[str, bool] = _UNSET
-    checks: int = _UNSET
-    failures: int = _UNSET
-    mails: int = _UNSET
-    reports: int = _UNSET
-
-
-@attrs.frozen
-class EntrySection:
-    """One entry of the timeline."""
-
-    at: When
-    server: ServerSection | None = None
-    world: WorldSection | None = None
-    host: HostSection | None = None
-    expect: ExpectSection | None = None
-
-
-@attrs.frozen
-class ScenarioFile:
-    """What a scenario file says."""
-
-    version: Annotated[str, OneOf(("1",))]
-    policy: str
-    license: LicenseSection
-    start: When
-    timeline: tuple[EntrySection, ...] = ()
-    scenario: str | None = None
-    until: When | None = None
-    spread: ExactSpan | None = None
-    mail: Annotated[str, OneOf(("policy", *MAIL_REPEATS))] = "policy"
-    jobs: dict[str, Annotated[str, OneOf(OPERATIONS)]] = attrs.Factory(dict)
-    never: tuple[Annotated[str, OneOf(_STATES)], ...] = ()
-    reaches: tuple[Annotated[str, OneOf(_STATES)], ...] = ()
 
 
 def scenario_files(paths: list[str]) -> list[Path]:
@@ -164,9 +41,7 @@ def scenario_files(paths: list[str]) -> list[Path]:
     for name in paths:
         path = Path(name)
         if path.is_dir():
-            found += sorted(
-                entry for entry in path.rglob("*") if entry.suffix in {".yaml", ".yml"} and entry.is_file()
-            )
+            found += sorted(entry for entry in path.rglob("*") if entry.suffix in {".yaml", ".yml"} and entry.is_file())
         else:
             found.append(path)
     return found
@@ -185,32 +60,8 @@ def load_scenario(path: Path, name: str | None = None) -> Story:
     """
     shown = name or str(path)
     document = read_document(path, shown)
-    loaded = structure(document, ScenarioFile, shown, {When: _when, ExactSpan: _exact_span})
+    loaded = structure(document, ScenarioFile, shown, HOOKS)
     return _Resolver(loaded, document, path, shown).story()
-
-
-def _when(value: Any, _: Any) -> When:
-    written = text(value)
-    found = _TIME.fullmatch(written.strip())
-    if not found:
-        message = f"{quoted(written)} is no time; write 2025-02-14T09:00, start, expiry, or expiry + 2 days"
-        raise InvalidValue(message)
-    base = found["base"]
-    if base[0].isdigit():
-        instants.parse_instant(base, UTC)
-    steps = tuple(
-        (1 if sign == "+" else -1, Span.parse(f"{number} {unit}"))
-        for sign, number, unit in _STEP.findall(found["steps"])
-    )
-    return When(base, steps, value.place if isinstance(value, Scalar) else (1, 1))
-
-
-def _exact_span(value: Any, _: Any) -> ExactSpan:
-    span = Span.parse(text(value))
-    if span.months or span.days % 7 and span.days > 366 * 100:
-        message = f"{quoted(value)} must be a number of seconds, minutes, hours or days"
-        raise InvalidValue(message)
-    return ExactSpan(span.ms + span.days * instants.DAY)
 
 
 class _Resolver:
@@ -242,9 +93,8 @@ class _Resolver:
             if world.policy is not None:
                 self.policy(world.policy, place.values_at["policy"])
         key = self.key()
-        self.give_up_if_wrong()
-        assert policy is not None
-        assert key is not None
+        if policy is None or key is None:
+            raise InvalidFile(self.mistakes)
         self.expiry = key.expires_at
         self.start = self.instant(loaded.start, allow_start=False)
         if key.issued is None and self.start:
@@ -306,14 +156,8 @@ class _Resolver:
             self.zone = instants.zone(str(section.zone))
         except InvalidValue as error:
             self.wrong(places["zone"], str(error))
-        # Without an expiry, "expiry" has no meaning yet; with one, it may not refer to itself.
         expires = self.expiration(section.expires)
         issued = self.instant(section.issued, allow_start=False) if section.issued else None
-        for field in ("id", "type"):
-            try:
-                LicenseKey(**({"id": "LICENSE-1", "type": "any"} | {field: str(getattr(section, field))}))
-            except InvalidValue as error:
-                self.wrong(places[field], str(error))
         if self.mistakes:
             return None
         try:
@@ -328,7 +172,7 @@ class _Resolver:
                 holder=section.holder,
             )
         except InvalidValue as error:
-            self.wrong(places.get("expires", self.document["license"].place), str(error))
+            self.wrong(places.get("id", self.document["license"].place), str(error))
             return None
 
     def instant(self, when: When, *, allow_start: bool = True) -> int:
@@ -341,8 +185,8 @@ class _Resolver:
         found = None if when is None else self.date_or_instant(when)
         if when and found is not None:
             day = found if isinstance(found, dt.date) else instants.wall(found, self.zone).date()
-            if day > dt.date(9000, 1, 1):
-                self.wrong(when.place, f"expiry {day} lies after 9000-01-01; leave it out for a perpetual key")
+            if day > LATEST_EXPIRY:
+                self.wrong(when.place, f"expiry {day} lies after {LATEST_EXPIRY}; leave it out for a perpetual key")
         return found
 
     def date_or_instant(self, when: When, *, allow_start: bool = True) -> dt.date | int:
@@ -367,8 +211,8 @@ class _Resolver:
                 begin = instants.start_of_day(at, self.zone) if isinstance(at, dt.date) else at
                 at = span.after(begin, self.zone, sign)
                 if not instants.EARLIEST <= at <= instants.LATEST:
-                    message = "the time lies outside the years 1000 to 9500"
-                    raise InvalidValue(message)
+                    self.wrong(when.place, "the time lies outside the years 1000 to 9500")
+                    return 0
         except InvalidValue as error:
             self.wrong(when.place, str(error))
             return 0
@@ -403,7 +247,7 @@ class _Resolver:
     def things(self, section: Section, entry: EntrySection) -> list[ServerAnswers | HostDoes | WorldChanges | Expect]:
         things: list[ServerAnswers | HostDoes | WorldChanges | Expect] = []
         if entry.server:
-            things.append(self.server(entry.server, section["server"], section.values_at["server"]))
+            things.append(self.server(entry.server, section["server"]))
         if entry.world:
             things += self.world(entry.world, section["world"])
         if entry.host:
@@ -424,15 +268,12 @@ class _Resolver:
             if isinstance(section, Section) and field in section:
                 self.wrong(section.keys_at[field], f"{field!r} goes with {where} only")
 
-    def server(self, given: ServerSection, section: Any, place: Place) -> ServerAnswers:
+    def server(self, given: ServerSection, section: Any) -> ServerAnswers:
         offer = None
         if given.answer == "new_key":
             offer = self.offer(given, section)
         else:
             self.refuse(section, ("expires", "type", "issued"), "the answer new_key")
-        retry_after = given.retry_after
-        if retry_after and retry_after.months:
-            self.wrong(section.values_at["retry_after"], "must be in seconds, minutes, hours or days")
         signed: int | None = None
         if given.signed_time:
             plain_now = given.signed_time.base == "now" and not given.signed_time.steps
@@ -440,7 +281,7 @@ class _Resolver:
         return ServerAnswers(
             str(given.answer),
             offer,
-            retry_after.ms + retry_after.days * instants.DAY if retry_after else None,
+            given.retry_after.ms if given.retry_after else None,
             given.takes.ms if given.takes else 0,
             signed,
         )

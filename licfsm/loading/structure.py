@@ -15,6 +15,7 @@ from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
     ForbiddenExtraKeysError,
+    IterableValidationError,
     IterableValidationNote,
 )
 from cattrs.gen import make_dict_structure_fn
@@ -26,6 +27,8 @@ from licfsm.loading.document import Items, Place, Scalar, Section, nearest, quot
 __all__ = ["OneOf", "Shorthand", "structure"]
 
 T = TypeVar("T")
+_WRONG: Final = "what is wrong in it"
+_MOST_DIGITS: Final = 12
 
 
 @attrs.frozen
@@ -69,10 +72,17 @@ def _converter() -> cattrs.Converter:
     made.register_structure_hook(bool, lambda value, _: truth(value))
     made.register_structure_hook(Span, lambda value, _: Span.parse(text(value)))
     made.register_structure_hook_factory(_is_choice, _choice_hook)
-    made.register_structure_hook_factory(lambda kind: get_origin(kind) in {list, tuple}, lambda kind: _list_hook(kind, made))
-    made.register_structure_hook_factory(lambda kind: get_origin(kind) is dict, lambda kind: _dict_hook(kind, made))
+    made.register_structure_hook_factory(_is(tuple), lambda kind: _list_hook(kind, made))
+    made.register_structure_hook_factory(_is(dict), lambda kind: _dict_hook(kind, made))
     made.register_structure_hook_factory(attrs.has, lambda cls: _class_hook(cls, made))
     return made
+
+
+def _is(origin: type) -> Callable[[Any], bool]:
+    def matches(kind: Any) -> bool:
+        return get_origin(kind) is origin
+
+    return matches
 
 
 def text(value: Any) -> str:
@@ -86,7 +96,7 @@ def text(value: Any) -> str:
 def count(value: Any) -> int:
     """Take a whole number."""
     written = text(value)
-    if not (written.isascii() and written.isdecimal() and len(written) <= 12):
+    if not (written.isascii() and written.isdecimal() and len(written) <= _MOST_DIGITS):
         message = f"{quoted(written)} is no whole number"
         raise InvalidValue(message)
     return int(written)
@@ -129,7 +139,8 @@ def _list_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], A
         if not isinstance(value, Items):
             message = f"must be a list, not {_kind(value)}"
             raise InvalidValue(message)
-        taken, errors = [], []
+        taken: list[Any] = []
+        errors: list[Exception] = []
         for index, entry in enumerate(value):
             try:
                 taken.append(converter.structure(entry, item))
@@ -137,7 +148,7 @@ def _list_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], A
                 error.add_note(IterableValidationNote(f"item {index}", index, item))
                 errors.append(error)
         if errors:
-            raise cattrs.errors.IterableValidationError("list", errors, kind)
+            raise IterableValidationError(_WRONG, errors, kind)
         return tuple(taken)
 
     return take
@@ -150,7 +161,8 @@ def _dict_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], A
         if not isinstance(value, Section):
             message = f"must be a mapping, not {_kind(value)}"
             raise InvalidValue(message)
-        taken, errors = {}, []
+        taken: dict[str, Any] = {}
+        errors: list[Exception] = []
         for key, entry in value.items():
             try:
                 converter.structure(key, key_kind)
@@ -163,7 +175,7 @@ def _dict_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], A
                 error.add_note(IterableValidationNote(f"key {key}", key, value_kind))
                 errors.append(error)
         if errors:
-            raise cattrs.errors.IterableValidationError("mapping", errors, kind)
+            raise IterableValidationError(_WRONG, errors, kind)
         return taken
 
     return take
@@ -178,7 +190,9 @@ class _Misplaced(InvalidValue):
 
 
 def _class_hook(cls: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    take_mapping = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True)
+    take_mapping = make_dict_structure_fn(
+        cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True
+    )
     fields = [field.name for field in attrs.fields(cls)]
 
     def take(value: Any, _: Any) -> Any:
@@ -228,5 +242,3 @@ def _follow(error: BaseException, at: Any, place: Place) -> tuple[Any, Place]:
         elif isinstance(at, Items) and isinstance(step, int) and step < len(at):
             at, place = at[step], at.items_at[step]
     return at, place
-
-

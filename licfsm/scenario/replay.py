@@ -25,6 +25,12 @@ from licfsm.scenario.story import NOW, Entry, Expect, HostDoes, ServerAnswers, S
 __all__ = ["Action", "Check", "Failure", "Notification", "Replay", "Transition", "replay"]
 
 LONGEST_TRACE: Final = 5_000_000
+_HOST_EVENTS: Final[dict[str, ev.Event]] = {
+    "enable": ev.Enable(),
+    "disable": ev.Disable(),
+    "check_now": ev.CheckNow(),
+    "restart": ev.Restarted(),
+}
 _TARGET: Final = "backup server"
 _COUNTED: Final = frozenset({"checks", "failures", "mails", "reports"})
 
@@ -173,9 +179,7 @@ class _World:
                 return
             self.wake(self.asleep_until)
         if to + self.shift >= self.clock.now_ms():
-            self.license.advance(
-                to + self.shift, server=self, targets={_TARGET: self}, observe=self.observe
-            )
+            self.license.advance(to + self.shift, server=self, targets={_TARGET: self}, observe=self.observe)
 
     def wake(self, at: int) -> None:
         self.asleep_until = None
@@ -240,10 +244,7 @@ class _World:
             return
         else:
             self.note(Action(at, now, "host", action))
-            if action == "restart":
-                effects = self.license.step(ev.Restarted(), now)
-            else:
-                effects = getattr(self.license, action)()
+            effects = self.license.step(_HOST_EVENTS[action], now)
         self.observe(now, effects)
 
     # ------------------------------------------------------------------------------------ what the license asks for
@@ -264,7 +265,7 @@ class _World:
             answers.takes,
         )
 
-    def write(self, key: LicenseKey) -> str | None:
+    def write(self, _key: LicenseKey, /) -> str | None:
         """Take a key as a target."""
         return None if self.target_ok else "the target cannot be written"
 
@@ -278,17 +279,16 @@ class _World:
         at = now - self.shift
         trace = self.result.trace
         for effect in effects:
-            kind = type(effect)
-            if kind is fx.Moved:
+            if isinstance(effect, fx.Moved):
                 trace.append(
                     Transition(at, now, effect.due, effect.region, effect.trigger, effect.source, effect.target)
                 )
                 self.seen.setdefault(effect.target, at)
-            elif kind is fx.Checked:
+            elif isinstance(effect, fx.Checked):
                 trace.append(Check(at, now, self.asked, effect.due, effect.outcome, effect.failed))
                 self.counts["checks"] += 1
                 self.counts["failures"] += effect.failed
-            elif kind is fx.Notify:
+            elif isinstance(effect, fx.Notify):
                 self.notify(at, now, effect)
         if len(trace) > LONGEST_TRACE:
             message = f"more than {LONGEST_TRACE} things happen in this story; let it end earlier"
@@ -350,5 +350,3 @@ class _World:
         for state in self.story.reaches:
             if state not in self.seen:
                 self.result.failures.append(Failure(self.story.end, "reaches", state, "not seen"))
-
-

@@ -46,7 +46,7 @@ class Offer:
         expires: Any = instants.from_ms(self.expires, zone) if isinstance(self.expires, int) else self.expires
         kind = self.type or installed.type
         issued = self.issued
-        if not self.stated and installed.issued and issued == instants.to_ms(installed.issued):
+        if not self.stated and issued == installed.issued_at:
             issued += 1
         key = attrs.evolve(installed, expires=expires, type=kind, issued=instants.from_ms(issued, zone))
         return installed if (key.expires_at, kind) == (installed.expires_at, installed.type) else key
