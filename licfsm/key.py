@@ -17,7 +17,7 @@ import pendulum
 from licfsm import instants
 from licfsm.errors import InvalidValue
 
-__all__ = ["LicenseKey", "clean_text"]
+__all__ = ["LATEST_EXPIRY", "LicenseKey", "clean_text", "valid_id", "valid_type"]
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TYPE: Final = re.compile(r"[a-z0-9_-]{1,64}")
@@ -33,14 +33,16 @@ def clean_text(text: str) -> str:
     return "".join(c for c in text[: 2 * LONGEST_TEXT] if c.isprintable())[:LONGEST_TEXT]
 
 
-def _id(value: str) -> str:
+def valid_id(value: str) -> str:
+    """Take a license id, or raise InvalidValue (rules.md 8.3)."""
     if not _ID.fullmatch(value):
         message = f"license id {value[:64]!r} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -"
         raise InvalidValue(message)
     return value
 
 
-def _type(value: str) -> str:
+def valid_type(value: str) -> str:
+    """Take a license type, a word of the policy, or raise InvalidValue."""
     if not _TYPE.fullmatch(value):
         message = f"license type {value[:64]!r} must be 1 to 64 of the characters a-z 0-9 _ -"
         raise InvalidValue(message)
@@ -94,8 +96,8 @@ class LicenseKey:
 
     """
 
-    id: str = attrs.field(converter=_id)
-    type: str = attrs.field(converter=_type)
+    id: str = attrs.field(converter=valid_id)
+    type: str = attrs.field(converter=valid_type)
     zone: pendulum.Timezone = attrs.field(default=instants.UTC, converter=_zone)
     expires: dt.date | None = attrs.field(default=None, converter=_read)
     issued: dt.date | None = attrs.field(default=None, converter=_read)

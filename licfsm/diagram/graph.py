@@ -41,8 +41,8 @@ class Line:
         triggers: the events' names.
         guards: the guards' names; all must hold.
         event: the events in words; empty behind a choice.
-        when: when a timed event comes; else empty.
-        given: the guards in words; ``else`` for what no guard of another way took; else empty.
+        when: when a timed event comes.
+        given: the guards in words; ``else`` for what no guard of another way took.
         sources: the states it really leaves.
 
     """
@@ -51,8 +51,8 @@ class Line:
     triggers: tuple[str, ...]
     guards: tuple[str, ...]
     event: str
-    when: str
-    given: str
+    when: tuple[str, ...]
+    given: tuple[str, ...]
     sources: tuple[str, ...]
 
 
@@ -122,7 +122,7 @@ def graph_of(region: str, wording: Wording) -> Graph:
     choosing = tuple(dict.fromkeys(way.trigger for source, way, _ in joined if source == CHOICE))
     if choosing:
         kind = EVENTS[choosing[0]][0]
-        edges[ANY, CHOICE] = [Line(kind, choosing, (), _event(choosing), "", "", REGIONS[region])]
+        edges[ANY, CHOICE] = [Line(kind, choosing, (), _event(choosing), (), (), REGIONS[region])]
     lines: dict[tuple[str, str, str, tuple[str, ...], bool], dict[str, tuple[str, ...]]] = {}
     for source, way, left in joined:
         same = (source, way.target, EVENTS[way.trigger][0], way.guards, way.otherwise)
@@ -130,8 +130,8 @@ def graph_of(region: str, wording: Wording) -> Graph:
     for (source, target, kind, guards, otherwise), found in lines.items():
         triggers = tuple(found)
         event = "" if source == CHOICE and triggers == choosing else _event(triggers)
-        when = "; ".join(wording.when[trigger, source] for trigger in triggers if (trigger, source) in wording.when)
-        given = "else" if otherwise else ", ".join(wording.guards[guard] for guard in guards)
+        when = tuple(words for trigger in triggers for words in wording.when.get((trigger, source), ()))
+        given = ("else",) if otherwise else tuple(wording.guards[guard] for guard in guards)
         left = tuple(dict.fromkeys(state for states in found.values() for state in states))
         edges.setdefault((source, target), []).append(Line(kind, triggers, guards, event, when, given, left))
     order = list(KINDS)

@@ -13,10 +13,10 @@ from typing import Final
 import attrs
 
 from licfsm.instants import Span
-from licfsm.lifecycle import EXPIRING, GRACE, RETRYING, SCHEDULED, VALID
+from licfsm.lifecycle import AUTO_UPDATE, ENTITLEMENT, EXPIRING, GRACE, RETRYING, SCHEDULED, VALID
 from licfsm.policy import Policy
 
-__all__ = ["CHANGE", "EVENTS", "GUARDS", "KINDS", "SERVER", "TIME", "USER", "Wording", "of_policies"]
+__all__ = ["CHANGE", "EVENTS", "GUARDS", "KINDS", "REGION_TITLES", "SERVER", "TIME", "USER", "Wording", "of_policies"]
 
 TIME: Final = "time"
 SERVER: Final = "server"
@@ -24,12 +24,18 @@ USER: Final = "user"
 CHANGE: Final = "change"
 
 KINDS: Final[Mapping[str, str]] = {
-    TIME: "time comes",
-    SERVER: "server answers",
-    USER: "user acts",
-    CHANGE: "key, policy or clock changes",
+    TIME: "time",
+    SERVER: "the server's answer",
+    USER: "the user",
+    CHANGE: "a change of key, policy or clock",
 }
 """What brings an event -> its words in the legend; the first of an arrow's kinds decides how it is drawn."""
+
+REGION_TITLES: Final[Mapping[str, str]] = {
+    ENTITLEMENT: "Entitlement: what may the host do?",
+    AUTO_UPDATE: "Automatic update: when is the server asked?",
+}
+"""Region -> its name, and the question it answers."""
 
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "expiring": (TIME, "expiring"),
@@ -65,16 +71,17 @@ GUARDS: Final[Mapping[str, str]] = {
     "begun_in_off": "begun in Off",
     "begun_in_disabled": "begun in AutoUpdateDisabled",
     "begun_while_off": "begun while off",
-    "disabled_by_deadline": "disabled by the deadline",
+    "disabled_by_deadline": "disabled by deadline",
     "expires_later": "expires later",
 }
 """Guard -> its words, read inside square brackets."""
 
-_SYMBOLIC: Final[Mapping[tuple[str, str], str]] = {
-    ("expiring", VALID): "some days before expiry",
-    ("grace_over", GRACE): "end of the grace period",
-    ("check_due", SCHEDULED): "by cadence",
-    ("check_due", RETRYING): "after the retry interval",
+_LAST: Final = "last: retry period over"
+_SYMBOLIC: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("expiring", VALID): ("some days before expiry",),
+    ("grace_over", GRACE): ("end of the grace period",),
+    ("check_due", SCHEDULED): ("by cadence", _LAST),
+    ("check_due", RETRYING): ("after the retry interval", _LAST),
 }
 _EVERY: Final[Mapping[str, str]] = {"1 week": "weekly", "7 days": "weekly", "1 day": "daily", "1 month": "monthly"}
 
@@ -85,13 +92,13 @@ class Wording:
 
     Attributes:
         policy: the name of the only policy drawn; empty for several.
-        when: trigger and source -> when it comes, for timed events.
+        when: trigger and source -> when it comes, for timed events; the earliest counts.
         guards: guard -> its words.
 
     """
 
     policy: str
-    when: Mapping[tuple[str, str], str]
+    when: Mapping[tuple[str, str], tuple[str, ...]]
     guards: Mapping[str, str]
 
 
@@ -103,7 +110,7 @@ def of_policies(policies: Sequence[Policy]) -> Wording:
 
     """
     first, *others = [_when(policy) for policy in policies]
-    agreed = {case: text for case, text in first.items() if all(other[case] == text for other in others)}
+    agreed = {case: words for case, words in first.items() if all(other[case] == words for other in others)}
     guards = dict(GUARDS)
     if len(periods := {_retry_period(policy) for policy in policies}) == 1:
         guards["last_chance"] += f": {periods.pop()}"
@@ -113,15 +120,14 @@ def of_policies(policies: Sequence[Policy]) -> Wording:
     return Wording("" if others else policies[0].name, {**_SYMBOLIC, **agreed}, guards)
 
 
-def _when(policy: Policy) -> dict[tuple[str, str], str]:
-    """Say when each timed event comes; the keys are trigger and source."""
+def _when(policy: Policy) -> dict[tuple[str, str], tuple[str, ...]]:
     valid, expiring = _every(policy.cadence.valid), _every(policy.cadence.expiring)
     return {
-        ("expiring", VALID): f"{policy.expiring} before expiry",
-        ("expired", EXPIRING): "at expiry",
+        ("expiring", VALID): (f"{policy.expiring} before expiry",),
+        ("expired", EXPIRING): ("at expiry",),
         ("grace_over", GRACE): _grace(policy),
-        ("check_due", SCHEDULED): f"{valid} in Valid, then {expiring}",
-        ("check_due", RETRYING): _retries(policy),
+        ("check_due", SCHEDULED): (f"{valid} in Valid", f"{expiring} from Expiring on", _LAST),
+        ("check_due", RETRYING): (*_retries(policy), _LAST),
     }
 
 
@@ -129,35 +135,35 @@ def _every(span: Span) -> str:
     return _EVERY.get(str(span), f"every {span}")
 
 
-def _grace(policy: Policy) -> str:
+def _grace(policy: Policy) -> tuple[str, ...]:
     """Say how long grace is: what most license types have, and in brackets the others."""
     types: dict[str, list[str]] = {}
     for kind, span in policy.grace.items():
         if span:
             types.setdefault(str(span), []).append(kind)
     if not types:
-        return "never"
+        return ("never",)
     usual = max(types, key=lambda span: len(types[span]))
     others = "; ".join(f"{_listed(kinds)}: {span}" for span, kinds in types.items() if span != usual)
-    return f"after {usual} ({others})" if others else f"after {usual}"
+    return (f"after {usual}", f"({others})") if others else (f"after {usual}",)
 
 
-def _retries(policy: Policy) -> str:
-    """Say how long after a failure the server is asked again, the interval of most failures last."""
+def _retries(policy: Policy) -> tuple[str, ...]:
+    """Say how long after a failure the server is asked again; what most failures have, stands last."""
     outcomes: dict[str, list[str]] = {}
     for name, outcome in policy.outcomes.items():
         if outcome.retry:
             outcomes.setdefault(str(outcome.retry), []).append(name.replace("_", " "))
-    if not outcomes:
-        return "never"
+    if len(outcomes) < 2:  # noqa: PLR2004 - nothing to tell apart
+        return tuple(f"every {span}" for span in outcomes)
     *some, rest = sorted(outcomes, key=lambda span: len(outcomes[span]))
-    if not some:
-        return f"every {rest}"
-    return "; ".join(f"{_listed(outcomes[span])}: every {span}" for span in some) + f"; other failures: every {rest}"
+    return (*(f"every {span} ({_listed(outcomes[span], 'or')})" for span in some), f"every {rest} (other failures)")
 
 
 def _retry_period(policy: Policy) -> str:
-    return f"{policy.retry_period} after expiry" if policy.retry_period else "days of the month of expiry"
+    return (
+        f"{policy.retry_period} after expiry" if policy.retry_period else "as many days after expiry as its month has"
+    )
 
 
 def _listed(words: Sequence[str], word: str = "and") -> str:

@@ -18,7 +18,7 @@ import yaml
 
 from licfsm.errors import InvalidFile, Mistake
 
-__all__ = ["Items", "Place", "Scalar", "Section", "nearest", "quoted", "read_document"]
+__all__ = ["Items", "Place", "Scalar", "Section", "closest", "nearest", "quoted", "read_document"]
 
 LARGEST_FILE: Final = 1 << 20
 DEEPEST: Final = 40
@@ -213,11 +213,15 @@ def quoted(text: object) -> str:
     return shown if len(shown) <= LONGEST_QUOTE else f"{shown[: LONGEST_QUOTE - 4]}...'"
 
 
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Find the word that was meant, if one is near enough."""
+    by_lower = {name.lower(): name for name in sorted(known)}
+    found = difflib.get_close_matches(word[:LONGEST_QUOTE].lower(), by_lower, 1, 0.6)
+    return by_lower[found[0]] if found else None
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Say which word was meant, or which there are."""
     words = sorted(known)
-    close = difflib.get_close_matches(word[:64].lower(), [w.lower() for w in words], 1, 0.6)
-    if close:
-        meant = next(w for w in words if w.lower() == close[0])
-        return f"did you mean {meant!r}?"
-    return f"one of {', '.join(words)}"
+    meant = closest(word, words)
+    return f"did you mean {meant!r}?" if meant else f"one of {', '.join(words)}"

@@ -117,8 +117,8 @@ def load_policy(path: Path, name: str | None = None) -> Policy:
     shown = name or str(path)
     document = _extended(read_document(path, shown), path, shown, _LONGEST_CHAIN)
     hooks = {CalendarSpan: _calendar_span, NoGrace: _grace, RetryPeriod: _retry_period}
-    loaded = structure(document, PolicyFile, shown, hooks)
-    mistakes = [Mistake(shown, *place, message) for place, message in _more_mistakes(loaded, document)]
+    loaded, mistakes = structure(document, PolicyFile, shown, hooks)
+    mistakes += [Mistake(shown, *place, message) for place, message in _more_mistakes(loaded, document)]
     if mistakes:
         raise InvalidFile(mistakes)
     wanted: Any = loaded

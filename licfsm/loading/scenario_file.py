@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import attrs
+import pendulum
 
 from licfsm import instants
 from licfsm.errors import InvalidValue
 from licfsm.instants import UTC, Span
+from licfsm.key import valid_id, valid_type
 from licfsm.license import OPERATIONS
 from licfsm.lifecycle import AUTO_UPDATE, ENTITLEMENT, REGIONS
-from licfsm.loading.document import Place, Scalar, quoted
+from licfsm.loading.document import Place, Scalar, closest, quoted
+from licfsm.loading.policies import find_policy
 from licfsm.loading.structure import OneOf, Shorthand, text
-from licfsm.policy import MAIL_REPEATS, OUTCOMES
+from licfsm.policy import MAIL_REPEATS, OUTCOMES, Policy
 from licfsm.scenario.story import HOST_ACTIONS
 
 __all__ = [
-    "HOOKS",
     "EntrySection",
     "ExactSpan",
     "ExpectSection",
@@ -33,6 +36,7 @@ __all__ = [
     "ServerSection",
     "When",
     "WorldSection",
+    "hooks",
 ]
 
 _STATES: Final = (*REGIONS[ENTITLEMENT], *REGIONS[AUTO_UPDATE])
@@ -61,14 +65,29 @@ class ExactSpan:
     ms: int
 
 
+class LicenseId(str):
+    """A license id (rules.md 8.3)."""
+
+    __slots__ = ()
+
+
+class LicenseType(str):
+    """A license type: a word that the policy knows."""
+
+    __slots__ = ()
+
+
+_UNNAMED: Final = LicenseId("LICENSE-1")
+
+
 @attrs.frozen
 class LicenseSection:
     """The first key."""
 
-    type: str
-    id: str = "LICENSE-1"
+    type: LicenseType
+    id: LicenseId = _UNNAMED
     expires: When | None = None
-    zone: str = "UTC"
+    zone: pendulum.Timezone = UTC
     issued: When | None = None
     product: str = ""
     edition: str = ""
@@ -81,7 +100,7 @@ class ServerSection(Shorthand):
 
     answer: Annotated[str, OneOf(OUTCOMES)]
     expires: When | None = None
-    type: str | None = None
+    type: LicenseType | None = None
     issued: When | None = None
     retry_after: ExactSpan | None = None
     takes: ExactSpan | None = None
@@ -94,7 +113,7 @@ class HostSection(Shorthand):
 
     do: Annotated[str, OneOf(HOST_ACTIONS)]
     expires: When | None = None
-    type: str | None = None
+    type: LicenseType | None = None
     issued: When | None = None
     force: bool = False
     until: When | None = None
@@ -105,7 +124,7 @@ class WorldSection:
     """What changes outside."""
 
     clock: When | None = None
-    policy: str | None = None
+    policy: Policy | None = None
     mail: Annotated[str, OneOf(("up", "down"))] | None = None
     target: Annotated[str, OneOf(("ok", "fails"))] | None = None
 
@@ -143,7 +162,7 @@ class ScenarioFile:
     """What a scenario file says."""
 
     version: Annotated[str, OneOf(("1",))]
-    policy: str
+    policy: Policy
     license: LicenseSection
     start: When
     timeline: tuple[EntrySection, ...] = ()
@@ -180,5 +199,29 @@ def _exact_span(value: Any, _: Any) -> ExactSpan:
     return ExactSpan(span.ms + span.days * instants.DAY)
 
 
-HOOKS: Final[Mapping[Any, Callable[[Any, Any], Any]]] = {When: _when, ExactSpan: _exact_span}
-"""How what is written becomes a `When` or an `ExactSpan`."""
+def _zone(value: Any, _: Any) -> pendulum.Timezone:
+    written = text(value)
+    try:
+        return instants.zone(str(written))
+    except InvalidValue:
+        meant = closest(written, pendulum.timezones())
+        hint = f"did you mean {meant!r}?" if meant else "use an IANA name such as UTC or Europe/Berlin"
+        message = f"there is no time zone {quoted(written)}; {hint}"
+        raise InvalidValue(message) from None
+
+
+def hooks(folder: Path) -> Mapping[Any, Callable[[Any, Any], Any]]:
+    """Say how what is written becomes a value, by its type.
+
+    Args:
+        folder: where the file lies, and a policy's path starts.
+
+    """
+    return {
+        When: _when,
+        ExactSpan: _exact_span,
+        LicenseId: lambda value, _: valid_id(text(value)),
+        LicenseType: lambda value, _: valid_type(text(value)),
+        Policy: lambda value, _: find_policy(str(text(value)), folder),
+        pendulum.Timezone: _zone,
+    }

@@ -14,12 +14,10 @@ import attrs
 
 from licfsm import instants
 from licfsm.errors import InvalidFile, InvalidValue, Mistake
-from licfsm.instants import NEVER, UTC, Span
+from licfsm.instants import NEVER, Span
 from licfsm.key import LATEST_EXPIRY, LicenseKey
 from licfsm.loading.document import Place, Section, nearest, quoted, read_document
-from licfsm.loading.policies import find_policy
 from licfsm.loading.scenario_file import (
-    HOOKS,
     EntrySection,
     ExpectSection,
     HostSection,
@@ -27,9 +25,9 @@ from licfsm.loading.scenario_file import (
     ServerSection,
     When,
     WorldSection,
+    hooks,
 )
 from licfsm.loading.structure import structure
-from licfsm.policy import Policy
 from licfsm.scenario.story import NOW, Entry, Expect, HostDoes, Offer, ServerAnswers, Story, WorldChanges
 
 __all__ = ["load_scenario", "scenario_files"]
@@ -60,87 +58,63 @@ def load_scenario(path: Path, name: str | None = None) -> Story:
     """
     shown = name or str(path)
     document = read_document(path, shown)
-    loaded = structure(document, ScenarioFile, shown, HOOKS)
-    return _Resolver(loaded, document, path, shown).story()
+    loaded, mistakes = structure(document, ScenarioFile, shown, hooks(path.parent), parts="timeline")
+    return _Resolver(loaded, document, path, shown, mistakes).story()
 
 
 class _Resolver:
     """Turns what a file says into a story, and gathers what is wrong with the whole."""
 
-    def __init__(self, loaded: ScenarioFile, document: Section, path: Path, name: str) -> None:
+    def __init__(self, loaded: ScenarioFile, document: Section, path: Path, name: str, mistakes: list[Mistake]) -> None:
         self.loaded = loaded
         self.document = document
         self.path = path
         self.name = name
-        self.mistakes: list[Mistake] = []
-        self.policies: list[Policy] = []
-        self.zone = UTC
-        self.start = 0
+        self.mistakes = mistakes
+        self.policies = [loaded.policy]
+        self.policies += [entry.world.policy for entry in loaded.timeline if entry.world and entry.world.policy]
+        self.zone = loaded.license.zone
+        self.start: int | None = None
         self.expiry = NEVER
         self.at = 0
 
     def wrong(self, place: Place, message: str) -> None:
         self.mistakes.append(Mistake(self.name, *place, message))
 
-    def give_up_if_wrong(self) -> None:
+    def story(self) -> Story:
+        loaded = self.loaded
+        key = self.key()
+        self.expiry = key.expires_at
+        start = self.start = self.instant(loaded.start)
+        if loaded.license.issued is None:
+            key = attrs.evolve(key, issued=instants.from_ms(start, self.zone))
+        entries = self.entries(start)
+        end = self.end(start, entries)
         if self.mistakes:
             raise InvalidFile(self.mistakes)
-
-    def story(self) -> Story:
-        loaded, document = self.loaded, self.document
-        policy = self.policy(loaded.policy, document.values_at["policy"])
-        for place, world in self.worlds():
-            if world.policy is not None:
-                self.policy(world.policy, place.values_at["policy"])
-        key = self.key()
-        if policy is None or key is None:
-            raise InvalidFile(self.mistakes)
-        self.expiry = key.expires_at
-        self.start = self.instant(loaded.start, allow_start=False)
-        if key.issued is None and self.start:
-            key = attrs.evolve(key, issued=instants.from_ms(self.start, self.zone))
-        self.give_up_if_wrong()
-        entries = self.entries()
-        end = self.instant(loaded.until) if loaded.until else max([self.start, *(entry.at for entry in entries)])
-        if loaded.until and entries and end < entries[-1].at:
-            self.wrong(loaded.until.place, "the story ends before its last entry")
-        if end < self.start:
-            self.wrong(document.values_at["start"], "the story ends before it starts")
-        self.give_up_if_wrong()
         return Story(
             name=str(loaded.scenario or self.path.stem),
             file=self.name,
-            policy=policy,
+            policy=loaded.policy,
             key=key,
             spread=Span(ms=loaded.spread.ms) if loaded.spread else Span(),
             mail=None if loaded.mail == "policy" else str(loaded.mail),
             jobs=loaded.jobs,
-            start=self.start,
+            start=start,
             end=end,
             entries=entries,
             never=loaded.never,
             reaches=loaded.reaches,
         )
 
-    def worlds(self) -> list[tuple[Section, WorldSection]]:
-        sections = self.document.get("timeline") or ()
-        return [
-            (section["world"], entry.world)
-            for section, entry in zip(sections, self.loaded.timeline, strict=True)
-            if entry.world
-        ]
-
-    def policy(self, reference: str, place: Place) -> Policy | None:
-        try:
-            found = find_policy(str(reference), self.path.parent)
-        except InvalidFile as error:
-            self.mistakes += error.mistakes
-            return None
-        except InvalidValue as error:
-            self.wrong(place, str(error))
-            return None
-        self.policies.append(found)
-        return found
+    def end(self, start: int, entries: tuple[Entry, ...]) -> int:
+        last = max([start, *(entry.at for entry in entries)])
+        if not self.loaded.until:
+            return last
+        end = self.instant(self.loaded.until)
+        if end < last:
+            self.wrong(self.loaded.until.place, f"the story ends before its last entry, {instants.isoformat(last)}")
+        return end
 
     def check_type(self, kind: str | None, place: Place) -> None:
         for policy in self.policies:
@@ -149,35 +123,28 @@ class _Resolver:
                 self.wrong(place, message)
                 return
 
-    def key(self) -> LicenseKey | None:
-        section, places = self.loaded.license, self.document["license"].values_at
-        self.check_type(section.type, places["type"])
-        try:
-            self.zone = instants.zone(str(section.zone))
-        except InvalidValue as error:
-            self.wrong(places["zone"], str(error))
+    def key(self) -> LicenseKey:
+        """Make the first key; where its dates are wrong, one without them."""
+        section = self.loaded.license
+        self.check_type(section.type, self.document["license"].values_at["type"])
+        wrong = len(self.mistakes)
         expires = self.expiration(section.expires)
-        issued = self.instant(section.issued, allow_start=False) if section.issued else None
-        if self.mistakes:
-            return None
-        try:
-            return LicenseKey(
-                id=str(section.id),
-                type=str(section.type),
-                zone=self.zone,
-                expires=instants.from_ms(expires, self.zone) if isinstance(expires, int) else expires,
-                issued=None if issued is None else instants.from_ms(issued, self.zone),
-                product=section.product,
-                edition=section.edition,
-                holder=section.holder,
-            )
-        except InvalidValue as error:
-            self.wrong(places.get("id", self.document["license"].place), str(error))
-            return None
+        issued = self.instant(section.issued) if section.issued else None
+        sound = len(self.mistakes) == wrong
+        return LicenseKey(
+            id=str(section.id),
+            type=str(section.type),
+            zone=self.zone,
+            expires=(instants.from_ms(expires, self.zone) if isinstance(expires, int) else expires) if sound else None,
+            issued=instants.from_ms(issued, self.zone) if sound and issued is not None else None,
+            product=section.product,
+            edition=section.edition,
+            holder=section.holder,
+        )
 
-    def instant(self, when: When, *, allow_start: bool = True) -> int:
+    def instant(self, when: When) -> int:
         """Turn a written time into an instant; 0 where it is wrong."""
-        found = self.date_or_instant(when, allow_start=allow_start)
+        found = self.date_or_instant(when)
         return instants.start_of_day(found, self.zone) if isinstance(found, dt.date) else found
 
     def expiration(self, when: When | None) -> dt.date | int | None:
@@ -189,11 +156,11 @@ class _Resolver:
                 self.wrong(when.place, f"expiry {day} lies after {LATEST_EXPIRY}; leave it out for a perpetual key")
         return found
 
-    def date_or_instant(self, when: When, *, allow_start: bool = True) -> dt.date | int:
+    def date_or_instant(self, when: When) -> dt.date | int:
         try:
             at: dt.date | int
             if when.base == "start":
-                if not allow_start or not self.start:
+                if self.start is None:
                     self.wrong(when.place, "'start' has no meaning here; write a time")
                     return 0
                 at = self.start
@@ -218,16 +185,16 @@ class _Resolver:
             return 0
         return at
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self, start: int) -> tuple[Entry, ...]:
         found: list[Entry] = []
-        previous, asleep_until = self.start, self.start
+        previous, asleep_until = start, start
         sections = self.document.get("timeline") or ()
         for section, entry in zip(sections, self.loaded.timeline, strict=True):
             before = len(self.mistakes)
             at = self.at = self.instant(entry.at)
             if len(self.mistakes) == before:
                 if at < previous:
-                    earlier = "the start" if previous == self.start else "the entry before"
+                    earlier = "the start" if previous == start else "the entry before"
                     self.wrong(entry.at.place, f"goes back in time: {earlier} is at {instants.isoformat(previous)}")
                 previous = max(previous, at)
             things = self.things(section, entry)
@@ -307,7 +274,7 @@ class _Resolver:
             if field == "clock" and given.clock:
                 changes.append(WorldChanges(clock=self.instant(given.clock)))
             elif field == "policy" and given.policy:
-                changes.append(WorldChanges(policy=find_policy(str(given.policy), self.path.parent)))
+                changes.append(WorldChanges(policy=given.policy))
             elif field == "mail" and given.mail:
                 changes.append(WorldChanges(mail=given.mail == "up"))
             elif field == "target" and given.target:

@@ -42,7 +42,13 @@ class Shorthand:
     """A class whose mapping may be written as a single word, which stands for its first field."""
 
 
-def structure(document: Section, cls: type[T], name: str, hooks: Mapping[Any, Callable[[Any, Any], Any]]) -> T:
+def structure(
+    document: Section,
+    cls: type[T],
+    name: str,
+    hooks: Mapping[Any, Callable[[Any, Any], Any]],
+    parts: str = "",
+) -> tuple[T, list[Mistake]]:
     """Make a value of a class from a document.
 
     Args:
@@ -50,19 +56,54 @@ def structure(document: Section, cls: type[T], name: str, hooks: Mapping[Any, Ca
         cls: an attrs class; its fields name the keys.
         name: how the user named the file.
         hooks: type -> how it is made of a value of the document.
+        parts: a list in the document that makes sense without the items that have mistakes: they, and
+            unknown keys, are taken out of the document, so that what remains can be looked at as a whole.
+
+    Returns:
+        The value, and the mistakes in what was taken out.
 
     Raises:
-        InvalidFile: with all that is wrong.
+        InvalidFile: with all that is wrong, where nothing sensible remains.
 
     """
     converter = _converter()
     for kind, hook in hooks.items():
         converter.register_structure_hook(kind, hook)
+    mistakes: list[Mistake] = []
     try:
-        return converter.structure(document, cls)
+        return converter.structure(document, cls), mistakes
     except (BaseValidationError, InvalidValue) as error:
-        mistakes = [Mistake(name, *place, text) for place, text in _mistakes(error, document, document.place)]
+        mistakes += _mistakes(error, document, document.place, name)
+        _take_out(error, document, parts)
+    try:
+        return converter.structure(document, cls), mistakes
+    except (BaseValidationError, InvalidValue):
         raise InvalidFile(mistakes) from None
+
+
+def _take_out(error: BaseException, document: Section, parts: str) -> None:
+    """Take out of a document the items of a list that have mistakes, and its unknown keys."""
+    for inner in error.exceptions if isinstance(error, BaseValidationError) else ():
+        if isinstance(inner, ForbiddenExtraKeysError):
+            for key in inner.extra_fields:
+                document.pop(key, None)
+        items = document.get(parts)
+        if parts in _steps(inner) and isinstance(items, Items) and isinstance(inner, BaseValidationError):
+            bad = {step for item in inner.exceptions for step in _steps(item)}
+            good = [index for index in range(len(items)) if index not in bad]
+            items.items_at = [items.items_at[index] for index in good]
+            items[:] = [items[index] for index in good]
+
+
+def _steps(error: BaseException) -> list[Any]:
+    """Name the steps along which a mistake lies, as cattrs noted them."""
+    steps: list[Any] = []
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, AttributeValidationNote):
+            steps.append(note.name)
+        elif isinstance(note, IterableValidationNote):
+            steps.append(note.index)
+    return steps
 
 
 def _converter() -> cattrs.Converter:
@@ -144,7 +185,7 @@ def _list_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], A
         for index, entry in enumerate(value):
             try:
                 taken.append(converter.structure(entry, item))
-            except (BaseValidationError, InvalidValue) as error:
+            except (BaseValidationError, InvalidValue, InvalidFile) as error:
                 error.add_note(IterableValidationNote(f"item {index}", index, item))
                 errors.append(error)
         if errors:
@@ -171,7 +212,7 @@ def _dict_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], A
                 continue
             try:
                 taken[str(key)] = converter.structure(entry, value_kind)
-            except (BaseValidationError, InvalidValue) as error:
+            except (BaseValidationError, InvalidValue, InvalidFile) as error:
                 error.add_note(IterableValidationNote(f"key {key}", key, value_kind))
                 errors.append(error)
         if errors:
@@ -209,36 +250,26 @@ def _class_hook(cls: Any, converter: cattrs.Converter) -> Callable[[Any, Any], A
     return take
 
 
-def _mistakes(error: BaseException, at: Any, place: Place) -> Iterator[tuple[Place, str]]:
+def _mistakes(error: BaseException, at: Any, place: Place, name: str) -> Iterator[Mistake]:
     """Walk cattrs' tree of errors along the document, and give each mistake with its place."""
-    at, place = _follow(error, at, place)
-    if isinstance(error, BaseValidationError):
-        for inner in error.exceptions:
-            yield from _mistakes(inner, at, place)
-    elif isinstance(error, ForbiddenExtraKeysError):
-        known = [field.name for field in attrs.fields(error.cl)]
-        for key in error.extra_fields:
-            where = at.keys_at.get(key, place) if isinstance(at, Section) else place
-            yield where, f"unknown key {quoted(key)}; {nearest(key, known)}"
-    elif isinstance(error, _Misplaced):
-        yield error.place, str(error)
-    elif isinstance(error, KeyError):
-        yield place, f"{error.args[0]!r} is missing"
-    else:
-        yield place, str(error)
-
-
-def _follow(error: BaseException, at: Any, place: Place) -> tuple[Any, Place]:
-    for note in getattr(error, "__notes__", ()):
-        step: Any
-        if isinstance(note, AttributeValidationNote):
-            step = note.name
-        elif isinstance(note, IterableValidationNote):
-            step = note.index
-        else:
-            continue
+    for step in _steps(error):
         if isinstance(at, Section) and step in at:
             at, place = at[step], at.values_at.get(step, place)
         elif isinstance(at, Items) and isinstance(step, int) and step < len(at):
             at, place = at[step], at.items_at[step]
-    return at, place
+    if isinstance(error, BaseValidationError):
+        for inner in error.exceptions:
+            yield from _mistakes(inner, at, place, name)
+    elif isinstance(error, InvalidFile):
+        yield from error.mistakes
+    elif isinstance(error, ForbiddenExtraKeysError):
+        known = [field.name for field in attrs.fields(error.cl)]
+        for key in error.extra_fields:
+            where = at.keys_at.get(key, place) if isinstance(at, Section) else place
+            yield Mistake(name, *where, f"unknown key {quoted(key)}; {nearest(key, known)}")
+    elif isinstance(error, _Misplaced):
+        yield Mistake(name, *error.place, str(error))
+    elif isinstance(error, KeyError):
+        yield Mistake(name, *place, f"{error.args[0]!r} is missing")
+    else:
+        yield Mistake(name, *place, str(error))

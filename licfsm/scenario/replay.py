@@ -7,7 +7,7 @@ observed (rules.md 7.1). The trace keeps true time; the license only knows the h
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -31,6 +31,7 @@ _HOST_EVENTS: Final[dict[str, ev.Event]] = {
     "check_now": ev.CheckNow(),
     "restart": ev.Restarted(),
 }
+_WATCH_EVERY: Final = 2_000
 _TARGET: Final = "backup server"
 _COUNTED: Final = frozenset({"checks", "failures", "mails", "reports"})
 
@@ -114,21 +115,27 @@ class Replay:
         return not self.failures
 
 
-def replay(story: Story) -> Replay:
+def replay(story: Story, watch: Callable[[int], None] | None = None) -> Replay:
     """Live through a story.
+
+    Args:
+        story: the story.
+        watch: told now and then which instant is reached, in milliseconds.
 
     Raises:
         InvalidFile: more happens in it than can be kept.
 
     """
-    return _World(story).live()
+    return _World(story, watch).live()
 
 
 class _World:
     """Everything around the license: true time, the server, mail, a target, the user."""
 
-    def __init__(self, story: Story) -> None:
+    def __init__(self, story: Story, watch: Callable[[int], None] | None) -> None:
         self.story = story
+        self.watch = watch
+        self.steps = 0
         self.result = Replay(story)
         self.clock = ManualClock(story.start)
         self.license = License(
@@ -278,6 +285,9 @@ class _World:
         """Take down what came of a step."""
         at = now - self.shift
         trace = self.result.trace
+        self.steps += 1
+        if self.watch and not self.steps % _WATCH_EVERY:
+            self.watch(at)
         for effect in effects:
             if isinstance(effect, fx.Moved):
                 trace.append(

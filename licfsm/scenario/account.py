@@ -1,0 +1,173 @@
+"""A replayed scenario told to people: what happened when, both states after it, runs of retries in one line."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+import pendulum
+
+from licfsm import instants
+from licfsm.instants import DAY, HOUR, MINUTE
+from licfsm.lifecycle import CHECKING, ENTITLEMENT
+from licfsm.scenario.replay import Check, Line, Notification, Replay, Transition
+
+__all__ = ["Told", "account"]
+
+_SHORTEST_RUN: Final = 3
+_FIRST: Final = "at the start"
+
+
+@attrs.define
+class Told:
+    """One line of the account.
+
+    Attributes:
+        at: when, in milliseconds, true time.
+        text: what happened.
+        entitlement: the state after it.
+        auto_update: likewise.
+        kind: ``check``, ``failure``, ``change``, ``notice``, ``action``.
+        mails: how many mails went out with it.
+
+    """
+
+    at: int
+    text: str
+    entitlement: str
+    auto_update: str
+    kind: str
+    mails: int = 0
+
+
+def account(result: Replay) -> list[Told]:
+    """Tell what happened, line by line."""
+    zone = result.story.key.zone
+    entitlement, auto_update = result.first
+    first = Told(result.story.start, _FIRST, entitlement, auto_update, "change")
+    return [first, *_folded(list(_told(result)), zone)]
+
+
+def when(at: int, zone: pendulum.Timezone) -> str:
+    """Write an instant in a zone, to the minute, or finer where it is finer."""
+    local = instants.wall(at, zone)
+    if local.second or local.microsecond:
+        return local.isoformat(sep=" ", timespec="milliseconds" if local.microsecond else "seconds")
+    return f"{local:%Y-%m-%d %H:%M}"
+
+
+def _told(result: Replay) -> Iterator[Told]:
+    """Tell the trace line by line; a question that is answered at once is one line with its answer."""
+    entitlement, auto_update = result.first
+    last_check: Told | None = None
+    lines = result.trace
+    for place, line in enumerate(lines):
+        if isinstance(line, Transition):
+            if line.region == ENTITLEMENT:
+                entitlement = line.target
+                yield Told(
+                    line.at, f"{line.trigger}: {line.source} to {line.target}", entitlement, auto_update, "change"
+                )
+                continue
+            auto_update = line.target
+            if line.source == CHECKING and last_check and last_check.at == line.at:
+                last_check.auto_update = line.target
+            elif line.target == CHECKING:
+                if not _answered_at_once(lines, place):
+                    yield Told(line.at, f"{line.trigger}: asks the server", entitlement, auto_update, "change")
+            else:
+                yield Told(
+                    line.at, f"{line.trigger}: {line.source} to {line.target}", entitlement, auto_update, "change"
+                )
+        elif isinstance(line, Check):
+            kind = "failure" if line.failed else "check"
+            last_check = Told(line.at, f"check: {line.outcome}", entitlement, auto_update, kind)
+            yield last_check
+        elif isinstance(line, Notification):
+            if line.name == "update_failed" and last_check and last_check.at == line.at:
+                last_check.mails += line.channel == "mail"
+            elif told := _notice(lines, place, line):
+                yield Told(line.at, told, entitlement, auto_update, "notice", int(line.channel == "mail"))
+        else:
+            yield Told(line.at, f"{line.kind}: {line.action}", entitlement, auto_update, "action")
+
+
+def _answered_at_once(lines: list[Line], place: int) -> bool:
+    at = lines[place].at
+    for line in lines[place + 1 :]:
+        if line.at != at:
+            return False
+        if isinstance(line, Check):
+            return True
+    return False
+
+
+def _notice(lines: list[Line], place: int, line: Notification) -> str:
+    """Tell a notice once: by the mail if it was mailed, else by the report; the log stays silent."""
+    if line.channel == "mail":
+        return f"mail: {line.text}"
+    if line.channel == "report":
+        following = lines[place + 1] if place + 1 < len(lines) else None
+        mailed = isinstance(following, Notification) and (following.channel, following.name, following.at) == (
+            "mail",
+            line.name,
+            line.at,
+        )
+        return "" if mailed else f"report: {line.text}"
+    return ""
+
+
+def _folded(lines: list[Told], zone: pendulum.Timezone) -> Iterator[Told]:
+    """Fold runs of checks that are alike and evenly spaced."""
+    place = 0
+    while place < len(lines):
+        run = _run(lines, place)
+        first = lines[place]
+        if len(run) >= _SHORTEST_RUN:
+            every = _every(run[1].at - run[0].at)
+            first.mails = sum(line.mails for line in run)
+            first.text = (
+                f"{len(run)} × {first.text.removeprefix('check: ')}, every {every}, until {when(run[-1].at, zone)}"
+            )
+            first.auto_update = run[-1].auto_update
+            place += len(run)
+        else:
+            place += 1
+        if first.kind in {"check", "failure"} and first.mails:
+            first.text += " (mailed)" if len(run) < _SHORTEST_RUN else f" ({first.mails} mails)"
+        yield first
+
+
+def _run(lines: list[Told], place: int) -> list[Told]:
+    first = lines[place]
+    run = [first]
+    if first.kind not in {"check", "failure"}:
+        return run
+    for line in itertools.islice(lines, place + 1, None):
+        alike = (line.kind, line.text, line.entitlement, line.auto_update) == (
+            first.kind,
+            first.text,
+            first.entitlement,
+            first.auto_update,
+        )
+        if not alike or (len(run) > 1 and not _even(run[1].at - run[0].at, line.at - run[-1].at)):
+            break
+        run.append(line)
+    return run
+
+
+def _even(step: int, other: int) -> bool:
+    """Say whether two steps are alike; a calendar day may have an hour more or less."""
+    return step == other or (step >= DAY - HOUR and abs(step - other) <= HOUR)
+
+
+def _every(step: int) -> str:
+    if step >= DAY - HOUR:
+        days = round(step / DAY)
+        return "24 hours" if days == 1 else f"{days} days"
+    if step % MINUTE:
+        return f"{step / 1000:g} seconds"
+    minutes = step // MINUTE
+    return f"{minutes} minutes" if minutes <= 90 or minutes % 60 else f"{minutes // 60} hours"  # noqa: PLR2004 - ninety
