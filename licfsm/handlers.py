@@ -30,7 +30,7 @@ from licfsm.lifecycle import (
 from licfsm.machine import fire
 from licfsm.policy import Policy
 from licfsm.record import Record, TargetWrite
-from licfsm.rules import EXTENSION, Step, forget_told, note_state, tell, until_text
+from licfsm.rules import EXTENSION, Step, forget_told, note_state, tell, until_text, untold
 
 __all__ = ["ASKING", "ENTITLEMENT_TIMERS", "first_sight", "take"]
 
@@ -81,25 +81,12 @@ def take(step: Step, event: ev.Event) -> None:
 
     """
     record = step.record
-    kind = type(event)
-    if kind is ev.Tick:
-        _remember(step)
-        _entitlement_due(step)
-        _question_due(step)
-        _writes_due(step)
-    else:
-        _HANDLERS[kind](step, event)
+    _HANDLERS[type(event)](step, event)
     if record.held and record.auto_update != CHECKING:
         record.held = False
-    if not record.held:
+    if not record.held and untold(record):
         note_state(step)
-    if step.told:
-        _place_told(step)
-
-
-def _place_told(step: Step) -> None:
-    step.out.extend(step.told)
-    step.told = []
+    step.out += step.told
 
 
 # ---------------------------------------------------------------------------------------------- the clock
@@ -142,6 +129,15 @@ def _writes_due(step: Step) -> None:
         if write.retry_at <= step.now:
             _replace_write(step, write, attrs.evolve(write, retry_at=step.now + TARGET_RETRY))
             step.out.append(fx.WriteTarget(write.target, step.key))
+
+
+def _tick(step: Step, _: ev.Tick) -> None:
+    """7.2: what is due, or was missed."""
+    _remember(step)
+    _entitlement_due(step)
+    _question_due(step)
+    if step.record.writes:
+        _writes_due(step)
 
 
 def _clock_stepped(step: Step, event: ev.ClockStepped) -> None:
@@ -383,6 +379,7 @@ def _policy_changed(step: Step, event: ev.PolicyChanged) -> None:
 
 
 _HANDLERS: Final[Mapping[type, Callable[[Step, Any], None]]] = {
+    ev.Tick: _tick,
     ev.ClockStepped: _clock_stepped,
     ev.Restarted: _restarted,
     ev.Enable: _command,

@@ -43,6 +43,8 @@ _MAIL_AGAIN: Final = 24 * HOUR
 _MAIL_AGAIN_LATER: Final = 7 * DAY
 _MAIL_REPEATS: Final = 7
 
+_EVERYWHERE: Final = ("report", "mail", "log")
+_NOT_MAILED: Final = ("report", "log")
 _BY_HAND: Final = frozenset({"enable", "check_now"})
 """Questions that the host asks: nothing was due with them that could wait for the answer (7.1)."""
 
@@ -370,19 +372,18 @@ def forget_told(record: Record, *, keep_state: bool) -> None:
 
 
 def note_state(step: Step) -> None:
-    """2.5, 7.2: tell the state that is true now, once per key."""
+    """2.5, 7.2: tell the state that is true now, which is still untold."""
     record = step.record
-    if record.entitlement in _TOLD_BITS and untold(record):
-        record.told |= _TOLD_BITS[record.entitlement]
-        deadline = step.dates.expires_at if record.entitlement == EXPIRING else step.dates.grace_until
-        tell(
-            step,
-            _STATE_NOTICES[record.entitlement],
-            "warning",
-            license=step.key.id,
-            until=until_text(step.key),
-            days=days_text(instants.days_until(step.judged, deadline, step.key.zone)),
-        )
+    record.told |= _TOLD_BITS[record.entitlement]
+    deadline = step.dates.expires_at if record.entitlement == EXPIRING else step.dates.grace_until
+    tell(
+        step,
+        _STATE_NOTICES[record.entitlement],
+        "warning",
+        license=step.key.id,
+        until=until_text(step.key),
+        days=days_text(instants.days_until(step.judged, deadline, step.key.zone)),
+    )
 
 
 def tell(
@@ -407,9 +408,10 @@ def tell(
         values: what the text may speak of.
 
     """
-    channels = only or (("report", "mail", "log") if mail and step.mail_repeat != "none" else ("report", "log"))
-    template = step.policy.notifications[text or name]
-    told = template.format_map({key: clean_text(value) for key, value in values.items()})
+    channels = only or (_EVERYWHERE if mail and step.mail_repeat != "none" else _NOT_MAILED)
+    told = step.policy.notifications[text or name]
+    if values:
+        told = told.format_map({key: clean_text(value) for key, value in values.items()})
     step.told.append(fx.Notify(name, channels, told, level))
 
 

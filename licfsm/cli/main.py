@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from licfsm import __version__
+from licfsm.cli.diagrams import diagrams
 from licfsm.cli.replay import replay
 
 __all__ = ["main"]
@@ -16,4 +17,5 @@ def main() -> None:
     """Run the life of licenses: replay timelines, draw the lifecycle."""
 
 
+main.add_command(diagrams)
 main.add_command(replay)

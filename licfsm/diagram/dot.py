@@ -18,7 +18,7 @@ import attrs
 import graphviz
 
 from licfsm.diagram.graph import ANY, CHOICE, START, Edge, Graph, Line
-from licfsm.diagram.wording import CHANGE, KINDS, REGION_TITLES, SERVER, TIME, USER
+from licfsm.diagram.wording import CHANGE, KINDS, MARKS, REGION_TITLES, SERVER, TIME, USER
 from licfsm.lifecycle import AUTO_UPDATE_DISABLED, CHECKING, OFF, RETRYING, SCHEDULED
 
 __all__ = ["dot_of"]
@@ -29,14 +29,13 @@ class _Style:
     line: str
     width: float
     color: str
-    mark: str
 
 
 _STYLES: Final[Mapping[str, _Style]] = {
-    TIME: _Style("dashed", 1.4, "#0072B2", "●"),
-    SERVER: _Style("solid", 2.2, "#D55E00", "▲"),
-    USER: _Style("solid", 0.9, "#000000", "■"),
-    CHANGE: _Style("dotted", 1.6, "#009E73", "◆"),
+    TIME: _Style("dashed", 1.4, "#0072B2"),
+    SERVER: _Style("solid", 2.2, "#D55E00"),
+    USER: _Style("solid", 0.9, "#000000"),
+    CHANGE: _Style("dotted", 1.6, "#009E73"),
 }
 _PSEUDO: Final[Mapping[str, Mapping[str, str]]] = {
     START: {"label": "", "shape": "circle", "fillcolor": "black", "width": "0.12", "height": "0.12"},
@@ -59,7 +58,8 @@ _DEPTH: Final[Mapping[str, int]] = {OFF: 0, AUTO_UPDATE_DISABLED: 0, CHECKING: 1
 _FONT: Final = "Helvetica,Arial,sans-serif"
 _WIDTH: Final = 30
 _WIDTH_BESIDE: Final = 24
-"""How long a label's lines may be, where a region has the picture for itself, and beside another."""
+_WIDTH_CHOSEN: Final = 14
+"""How long a label's lines may be: in a picture of one region, of several, and behind a choice."""
 
 _MORE: Final = "[condition]: where several hold, the order of lifecycle.md decides"
 
@@ -73,6 +73,7 @@ def dot_of(graphs: Sequence[Graph], title: str) -> str:
 
     """
     picture = graphviz.Digraph(
+        title,
         graph_attr={
             "bgcolor": "white",
             "fontname": _FONT,
@@ -96,12 +97,12 @@ def dot_of(graphs: Sequence[Graph], title: str) -> str:
     )
     with picture.subgraph(name="cluster") as frame:
         frame.attr(label=f"<<B>{html.escape(title)}</B>>", fontsize="12", labelloc="t", color="#888888", margin="8")
-        for graph in graphs:
-            if len(graphs) == 1:
-                _draw(frame, graph, _WIDTH)
-                continue
+        if len(graphs) == 1:
+            _draw(frame, graphs[0], _WIDTH)
+            graphs = ()
+        for graph in reversed(graphs):  # Graphviz places the last one to the left
             with frame.subgraph(name=f"cluster_{graph.region}") as part:
-                part.attr(label=REGION_TITLES[graph.region], fontsize="11", style="dashed", labelloc="t")
+                part.attr(label=REGION_TITLES[graph.region], fontsize="11", style="dashed", labelloc="t", margin="12")
                 _draw(part, graph, _WIDTH_BESIDE)
     return str(picture.source)
 
@@ -123,7 +124,7 @@ def _draw(part: graphviz.Digraph, graph: Graph, width: int) -> None:
 
 
 def _arrow(part: graphviz.Digraph, graph: Graph, edge: Edge, width: int) -> None:
-    """Draw an arrow through its label; upward ones are declared downward, or the label would not be between."""
+    """Draw an arrow through its label."""
     source, target = _name(graph, edge.source), _name(graph, edge.target)
     if not edge.lines:
         part.edge(source, target)
@@ -131,13 +132,17 @@ def _arrow(part: graphviz.Digraph, graph: Graph, edge: Edge, width: int) -> None
     style = _STYLES[edge.kind]
     looks = {"color": style.color, "style": style.line, "penwidth": str(style.width)}
     label = f"{source} -> {target}"
-    part.node(label, _label(edge, width), **_LABEL)
-    if _depth(graph, edge.source) > _depth(graph, edge.target):
+    chosen = edge.source == CHOICE
+    part.node(label, _label(edge, _WIDTH_CHOSEN if chosen else width), **_LABEL)
+    down = _depth(graph, edge.target) - _depth(graph, edge.source)
+    if down < 0:  # declared downward all the same, or the label would not be between
         part.edge(target, label, dir="back", **looks)
         part.edge(label, source, dir="none", **looks)
-    else:
-        part.edge(source, label, dir="none", **looks)
-        part.edge(label, target, **looks)
+        return
+    if edge.kind == TIME and down == 1:  # the way through life is straight
+        looks["weight"] = "4"
+    part.edge(source, label, dir="none", **looks | ({"weight": "5"} if chosen else {}))  # beside the choice
+    part.edge(label, target, **looks)
 
 
 def _name(graph: Graph, node: str) -> str:
@@ -169,8 +174,7 @@ def _wrapped(words: str, width: int) -> list[str]:
 
 
 def _mark(kind: str) -> str:
-    style = _STYLES[kind]
-    return f'<FONT COLOR="{style.color}">{style.mark}</FONT>'
+    return f'<FONT COLOR="{_STYLES[kind].color}">{MARKS[kind]}</FONT>'
 
 
 def _legend(graphs: Sequence[Graph]) -> str:
@@ -178,14 +182,14 @@ def _legend(graphs: Sequence[Graph]) -> str:
     entries = [_entry(kind) for kind in KINDS if kind in used]
     wide = len(entries) if len(graphs) > 1 else 2
     rows = ["".join(entries[start : start + wide]) for start in range(0, len(entries), wide)]
-    rows.append(f'<TD COLSPAN="{3 * wide}" ALIGN="LEFT">{html.escape(_MORE)}</TD>')
-    return f'<<TABLE BORDER="0">{"".join(f"<TR>{row}</TR>" for row in rows)}</TABLE>>'
+    marks = f'<TABLE BORDER="0">{"".join(f"<TR>{row}</TR>" for row in rows)}</TABLE>'
+    return f'<<TABLE BORDER="0"><TR><TD>{marks}</TD></TR><TR><TD>{html.escape(_MORE)}</TD></TR></TABLE>>'
 
 
 def _entry(kind: str) -> str:
     style = _STYLES[kind]
     line = (
-        f'<TABLE BORDER="0" CELLSPACING="0"><TR><TD SIDES="T" BORDER="{round(style.width)}" STYLE="{style.line}"'
-        f' COLOR="{style.color}" WIDTH="28" HEIGHT="1"></TD></TR></TABLE>'
+        f'<TABLE BORDER="0" CELLPADDING="0" CELLSPACING="0"><TR><TD SIDES="B" BORDER="{round(style.width)}" STYLE="{style.line}"'
+        f' COLOR="{style.color}" WIDTH="28"><FONT POINT-SIZE="4"> </FONT></TD></TR></TABLE>'
     )
     return f'<TD>{line}</TD><TD>{_mark(kind)}</TD><TD ALIGN="LEFT">{html.escape(KINDS[kind])}</TD>'

@@ -16,7 +16,7 @@ from licfsm.instants import Span
 from licfsm.lifecycle import AUTO_UPDATE, ENTITLEMENT, EXPIRING, GRACE, RETRYING, SCHEDULED, VALID
 from licfsm.policy import Policy
 
-__all__ = ["CHANGE", "EVENTS", "GUARDS", "KINDS", "REGION_TITLES", "SERVER", "TIME", "USER", "Wording", "of_policies"]
+__all__ = ["CHANGE", "EVENTS", "GUARDS", "KINDS", "MARKS", "REGION_TITLES", "SERVER", "TIME", "USER", "Wording", "of_policies"]
 
 TIME: Final = "time"
 SERVER: Final = "server"
@@ -30,6 +30,9 @@ KINDS: Final[Mapping[str, str]] = {
     CHANGE: "a change of key, policy or clock",
 }
 """What brings an event -> its words in the legend; the first of an arrow's kinds decides how it is drawn."""
+
+MARKS: Final[Mapping[str, str]] = {TIME: "●", SERVER: "▲", USER: "■", CHANGE: "◆"}
+"""What brings an event -> the mark before it, which needs no color."""
 
 REGION_TITLES: Final[Mapping[str, str]] = {
     ENTITLEMENT: "Entitlement: what may the host do?",
@@ -60,9 +63,9 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
 
 GUARDS: Final[Mapping[str, str]] = {
     "has_grace": "grace period granted",
-    "before_expiring": "before Expiring begins",
+    "before_expiring": "before Expiring",
     "before_expiry": "before expiry",
-    "before_grace_end": "grace period not over",
+    "before_grace_end": "before the end of grace",
     "deadline_reached": "past the deadline",
     "deadline_ahead": "deadline ahead again",
     "deadline_missed": "deadline missed unattended",
@@ -162,7 +165,7 @@ def _retries(policy: Policy) -> tuple[str, ...]:
 
 def _retry_period(policy: Policy) -> str:
     return (
-        f"{policy.retry_period} after expiry" if policy.retry_period else "as many days after expiry as its month has"
+        f"{policy.retry_period} after expiry" if policy.retry_period else "days of the month of expiry"
     )
 
 

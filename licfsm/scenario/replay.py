@@ -33,7 +33,7 @@ _HOST_EVENTS: Final[dict[str, ev.Event]] = {
 }
 _WATCH_EVERY: Final = 2_000
 _TARGET: Final = "backup server"
-_COUNTED: Final = frozenset({"checks", "failures", "mails", "reports"})
+_COUNTED_CHANNELS: Final = {"mail": "mails", "report": "reports"}
 
 
 class Transition(NamedTuple):
@@ -129,6 +129,17 @@ def replay(story: Story, watch: Callable[[int], None] | None = None) -> Replay:
     return _World(story, watch).live()
 
 
+def _as_answer(answers: ServerAnswers) -> Answer:
+    """Make what the license gets of what the story says."""
+    return Answer(
+        answers.outcome,
+        answers.offer.key if answers.offer else None,
+        answers.retry_after,
+        answers.signed_time,
+        answers.takes,
+    )
+
+
 class _World:
     """Everything around the license: true time, the server, mail, a target, the user."""
 
@@ -145,13 +156,14 @@ class _World:
         self.shift = 0
         self.policy = story.policy
         self.answers = ServerAnswers("up_to_date")
+        self.answer = _as_answer(self.answers)
         self.asked = story.start
         self.mail_up = True
         self.waiting_mail: list[Notification] = []
         self.target_ok = True
         self.asleep_until: int | None = None
-        self.seen = dict.fromkeys(self.result.first, story.start)
-        self.counts = dict.fromkeys(_COUNTED, 0)
+        self.counts = {"checks": 0, "failures": 0, "mails": 0, "reports": 0}
+        self.counted_to = 0
 
     def live(self) -> Replay:
         story = self.story
@@ -201,7 +213,7 @@ class _World:
     # ------------------------------------------------------------------------------------ what happens
 
     def server(self, at: int, answers: ServerAnswers) -> None:
-        self.answers = answers
+        self.answers, self.answer = answers, _as_answer(answers)
         self.note(Action(at, at + self.shift, "server", answers.outcome))
 
     def world(self, at: int, change: WorldChanges) -> None:
@@ -258,19 +270,10 @@ class _World:
 
     def ask(self, question: Question) -> Answer:
         """Answer as a license server: the answer that stands now is judged when it arrives."""
-        answers = self.answers
         self.asked = question.asked_at - self.shift
-        offer = answers.offer
-        signed = answers.signed_time
-        if signed == NOW:
-            signed = self.asked + answers.takes
-        return Answer(
-            answers.outcome,
-            offer.key if offer else None,
-            answers.retry_after,
-            signed,
-            answers.takes,
-        )
+        if self.answers.signed_time == NOW:
+            return attrs.evolve(self.answer, signed_time=self.asked + self.answers.takes)
+        return self.answer
 
     def write(self, _key: LicenseKey, /) -> str | None:
         """Take a key as a target."""
@@ -289,39 +292,28 @@ class _World:
         if self.watch and not self.steps % _WATCH_EVERY:
             self.watch(at)
         for effect in effects:
-            if isinstance(effect, fx.Moved):
+            if type(effect) is fx.Moved:
                 trace.append(
                     Transition(at, now, effect.due, effect.region, effect.trigger, effect.source, effect.target)
                 )
-                self.seen.setdefault(effect.target, at)
-            elif isinstance(effect, fx.Checked):
+            elif type(effect) is fx.Notify:
+                for channel in effect.channels:
+                    line = Notification(at, now, channel, effect.name, effect.text)
+                    if channel == "mail" and not self.mail_up:
+                        self.waiting_mail.append(line)
+                    else:
+                        trace.append(line)
+            elif type(effect) is fx.Checked:
                 trace.append(Check(at, now, self.asked, effect.due, effect.outcome, effect.failed))
-                self.counts["checks"] += 1
-                self.counts["failures"] += effect.failed
-            elif isinstance(effect, fx.Notify):
-                self.notify(at, now, effect)
         if len(trace) > LONGEST_TRACE:
             message = f"more than {LONGEST_TRACE} things happen in this story; let it end earlier"
             raise InvalidFile([Mistake(self.story.file, 1, 1, message)])
-
-    def notify(self, at: int, now: int, notice: fx.Notify) -> None:
-        for channel in notice.channels:
-            line = Notification(at, now, channel, notice.name, notice.text)
-            if channel == "mail" and (not self.mail_up or self.waiting_mail):
-                self.waiting_mail.append(line)
-                continue
-            self.tell(line)
-
-    def tell(self, line: Notification) -> None:
-        if line.channel != "log":
-            self.counts["mails" if line.channel == "mail" else "reports"] += 1
-        self.note(line)
 
     def deliver_mail(self, at: int) -> None:
         if self.mail_up:
             waiting, self.waiting_mail = self.waiting_mail, []
             for line in waiting:
-                self.tell(line._replace(at=at, clock=at + self.shift))
+                self.note(line._replace(at=at, clock=at + self.shift))
 
     def observed(self, at: int) -> dict[str, Any]:
         """Observe the license at an instant; its stored state, while the host sleeps."""
@@ -341,7 +333,7 @@ class _World:
         return seen
 
     def expect(self, at: int, expect: Expect) -> None:
-        observed = self.observed(at) | self.counts
+        observed = self.observed(at) | self.counted()
         for what, expected in expect.values.items():
             wanted = expected
             if what.startswith("allows."):
@@ -353,10 +345,26 @@ class _World:
             if wanted != actual:
                 self.result.failures.append(Failure(at, what, wanted, actual))
 
+    def counted(self) -> dict[str, int]:
+        """Count the lines of the trace so far, from where they were last counted."""
+        trace = self.result.trace
+        for line in itertools.islice(trace, self.counted_to, None):
+            if isinstance(line, Check):
+                self.counts["checks"] += 1
+                self.counts["failures"] += line.failed
+            elif isinstance(line, Notification) and line.channel in _COUNTED_CHANNELS:
+                self.counts[_COUNTED_CHANNELS[line.channel]] += 1
+        self.counted_to = len(trace)
+        return self.counts
+
     def judge_states(self) -> None:
+        seen = dict.fromkeys(self.result.first, self.story.start)
+        for line in self.result.trace:
+            if isinstance(line, Transition):
+                seen.setdefault(line.target, line.at)
         for state in self.story.never:
-            if state in self.seen:
-                self.result.failures.append(Failure(self.seen[state], "never", state, "seen"))
+            if state in seen:
+                self.result.failures.append(Failure(seen[state], "never", state, "seen"))
         for state in self.story.reaches:
-            if state not in self.seen:
+            if state not in seen:
                 self.result.failures.append(Failure(self.story.end, "reaches", state, "not seen"))
