@@ -100,7 +100,7 @@ def _remember(step: Step) -> None:
     if record.confirm_at == NEVER and now >= record.latest:
         record.latest = now
         record.went_back = False
-    step.judged = max(now, record.latest)
+    step.judged = now if now > record.latest else record.latest
 
 
 def _entitlement_due(step: Step) -> None:
@@ -118,7 +118,7 @@ def _question_due(step: Step) -> None:
     """7.2: at most one question, however many were missed."""
     record = step.record
     if record.auto_update in ASKING:
-        due = min(record.next_at, record.give_up_at)
+        due = record.next_at if record.next_at < record.give_up_at else record.give_up_at
         if due <= step.now:
             fire(step, AUTO_UPDATE, "check_due", due)
 

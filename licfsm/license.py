@@ -189,17 +189,17 @@ class License:
         record = self.record
         due = self._question_due()
         timer = ENTITLEMENT_TIMERS.get(record.entitlement)
-        if timer:
-            due = min(due, getattr(self.dates, timer[1]))
+        if timer and (deadline := getattr(self.dates, timer[1])) < due:
+            due = deadline
         if record.writes:
             due = min(due, *(write.retry_at for write in record.writes))
         return due
 
     def _question_due(self) -> int:
         record = self.record
-        if record.auto_update in ASKING:
-            return min(record.next_at, record.give_up_at)
-        return NEVER
+        if record.auto_update not in ASKING:
+            return NEVER
+        return record.next_at if record.next_at < record.give_up_at else record.give_up_at
 
     # ------------------------------------------------------------------------------------ what may be done
 

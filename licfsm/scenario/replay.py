@@ -297,12 +297,12 @@ class _World:
                     Transition(at, now, effect.due, effect.region, effect.trigger, effect.source, effect.target)
                 )
             elif type(effect) is fx.Notify:
-                for channel in effect.channels:
-                    line = Notification(at, now, channel, effect.name, effect.text)
-                    if channel == "mail" and not self.mail_up:
-                        self.waiting_mail.append(line)
-                    else:
-                        trace.append(line)
+                name, text = effect.name, effect.text
+                lines = [Notification(at, now, channel, name, text) for channel in effect.channels]
+                if not self.mail_up:
+                    self.waiting_mail += [line for line in lines if line.channel == "mail"]
+                    lines = [line for line in lines if line.channel != "mail"]
+                trace += lines
             elif type(effect) is fx.Checked:
                 trace.append(Check(at, now, self.asked, effect.due, effect.outcome, effect.failed))
         if len(trace) > LONGEST_TRACE:
