@@ -26,6 +26,7 @@ from licfsm.lifecycle import (
     INITIAL,
     OFF,
     TIMERS,
+    VALID,
 )
 from licfsm.machine import fire
 from licfsm.policy import Policy
@@ -84,7 +85,7 @@ def take(step: Step, event: ev.Event) -> None:
     _HANDLERS[type(event)](step, event)
     if record.held and record.auto_update != CHECKING:
         record.held = False
-    if not record.held and untold(record):
+    if record.entitlement != VALID and not record.held and untold(record):
         note_state(step)
     step.out += step.told
 

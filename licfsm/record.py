@@ -33,7 +33,7 @@ class TargetWrite:
 
 @attrs.frozen
 class FailureMail:
-    """The last mail about a failed check in a run of failures (rules.md 8.2).
+    """A mail about a failed check in a run of failures (rules.md 8.2).
 
     Attributes:
         outcome: the failure it was about.
@@ -67,7 +67,8 @@ class Record:
         disabled_by: ``deadline`` or ``contract``, what switched automatic update off (6.5).
         last_outcome: of the last check that was answered.
         failing: whether a run of failures goes on that is still to be told as recovered (4.2).
-        mailed: the last mail about a failure in this run; None as long as there was none.
+        mailed: the mail about a failure in this run from which ``on_change`` counts; None as long as
+            none was sent.
         told: the states of this key that were told, as bits.
         held: whether the notice of the state waits for the answer to the question under way (7.2).
         latest: the latest time seen, by which entitlement is judged (7.5).

@@ -175,7 +175,7 @@ def ask(step: Step) -> None:
     record.origin = record.auto_update
     record.by_user = False
     record.asked_due = step.due
-    record.held = step.trigger not in _BY_HAND and untold(record)
+    record.held = record.entitlement != VALID and step.trigger not in _BY_HAND and untold(record)
     _begin(step, by_cadence=by_cadence)
 
 
@@ -310,8 +310,8 @@ def _failure(step: Step, *, mail: bool) -> None:
     record.failing = record.origin not in {OFF, AUTO_UPDATE_DISABLED}
     record.origin = None
     outcome = record.last_outcome or ""
-    if mail:
-        last = record.mailed
+    last = record.mailed
+    if mail and (last is None or step.mail_repeat == "on_change"):
         repeats = last.repeats + 1 if last and last.outcome == outcome else 0
         record.mailed = FailureMail(outcome, step.now, repeats)
     tell(step, "update_failed", "warning", mail=mail, reason=step.policy.outcomes[outcome].text)

@@ -37,7 +37,9 @@ def diagrams(out: Path, reference: str | None, *, check: bool) -> None:
             again = f"licfsm diagrams{f' --policy {reference}' if reference else ''} --out {out}"
             print(f"Draw anew with: {again}", file=sys.stderr)
         sys.exit(1 if wrong else 0)
-    pictures = {name.removesuffix(".dot") + ".svg": svg_of(text) for name, text in texts.items() if ".dot" in name}
+    pictures = {
+        name.removesuffix(".dot") + ".svg": svg_of(text) for name, text in texts.items() if name.endswith(".dot")
+    }
     out.mkdir(parents=True, exist_ok=True)
     for name, text in sorted((texts | pictures).items()):
         if text is not None:

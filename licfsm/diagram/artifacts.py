@@ -37,7 +37,7 @@ def artifacts(policies: Sequence[Policy]) -> dict[str, str]:
     """
     wording = of_policies(policies)
     suffix = f"-{re.sub(r'[^A-Za-z0-9._-]', '-', wording.policy)}" if wording.policy else ""
-    named = f", policy {wording.policy}" if wording.policy else ""
+    named = f" (policy {wording.policy})" if wording.policy else ""
     graphs = [graph_of(region, wording) for region in REGION_TITLES]
     pictures = {"statechart": (graphs, _TITLE)}
     for graph in graphs:

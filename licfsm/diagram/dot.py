@@ -45,7 +45,7 @@ _PSEUDO: Final[Mapping[str, Mapping[str, str]]] = {
 _LABEL: Final[Mapping[str, str]] = {
     "color": "#CCCCCC",
     "fillcolor": "white",
-    "fontsize": "9",
+    "fontsize": "10",
     "height": "0",
     "margin": "0.03,0.01",
     "penwidth": "0.5",
@@ -56,10 +56,9 @@ _DEPTH: Final[Mapping[str, int]] = {OFF: 0, AUTO_UPDATE_DISABLED: 0, CHECKING: 1
 """How far down a state stands; states that are not named here stand in the order of the table."""
 
 _FONT: Final = "Helvetica,Arial,sans-serif"
-_WIDTH: Final = 30
-_WIDTH_BESIDE: Final = 24
+_WIDTH: Final = 24
 _WIDTH_CHOSEN: Final = 14
-"""How long a label's lines may be: in a picture of one region, of several, and behind a choice."""
+"""How long a label's lines may be, and behind a choice."""
 
 _MORE: Final = "[condition]: where several hold, the order of lifecycle.md decides"
 
@@ -80,8 +79,8 @@ def dot_of(graphs: Sequence[Graph], title: str) -> str:
             "fontsize": "10",
             "label": _legend(graphs),
             "labelloc": "b",
-            "nodesep": "0.15",
-            "pad": "0.1",
+            "nodesep": "0.2" if len(graphs) == 1 else "0.1",
+            "pad": "0.05",
             "ranksep": "0.25",
         },
         node_attr={
@@ -96,20 +95,20 @@ def dot_of(graphs: Sequence[Graph], title: str) -> str:
         edge_attr={"arrowsize": "0.7"},
     )
     with picture.subgraph(name="cluster") as frame:
-        frame.attr(label=f"<<B>{html.escape(title)}</B>>", fontsize="12", labelloc="t", color="#888888", margin="8")
+        frame.attr(label=f"<<B>{html.escape(title)}</B>>", fontsize="12", labelloc="t", color="#888888", margin="9")
         if len(graphs) == 1:
-            _draw(frame, graphs[0], _WIDTH)
+            _draw(frame, graphs[0])
             graphs = ()
-        for graph in reversed(graphs):  # Graphviz places the last one to the left
+        for graph in reversed(graphs):  # Graphviz 2 puts the last one to the left, newer ones the first
             with frame.subgraph(name=f"cluster_{graph.region}") as part:
                 part.attr(label=REGION_TITLES[graph.region], fontsize="11", style="dashed", labelloc="t", margin="12")
-                _draw(part, graph, _WIDTH_BESIDE)
+                _draw(part, graph)
     return str(picture.source)
 
 
-def _draw(part: graphviz.Digraph, graph: Graph, width: int) -> None:
+def _draw(part: graphviz.Digraph, graph: Graph) -> None:
     for node in graph.nodes:
-        part.node(_name(graph, node), **_PSEUDO.get(node, {}))
+        part.node(_name(graph, node), **_PSEUDO.get(node, {"label": node}))
     heights: dict[int, list[str]] = {}
     for state in graph.states:
         heights.setdefault(_depth(graph, state), []).append(state)
@@ -120,10 +119,10 @@ def _draw(part: graphviz.Digraph, graph: Graph, width: int) -> None:
                 for state in level:
                     rank.node(state)
     for edge in graph.edges:
-        _arrow(part, graph, edge, width)
+        _arrow(part, graph, edge)
 
 
-def _arrow(part: graphviz.Digraph, graph: Graph, edge: Edge, width: int) -> None:
+def _arrow(part: graphviz.Digraph, graph: Graph, edge: Edge) -> None:
     """Draw an arrow through its label."""
     source, target = _name(graph, edge.source), _name(graph, edge.target)
     if not edge.lines:
@@ -133,7 +132,7 @@ def _arrow(part: graphviz.Digraph, graph: Graph, edge: Edge, width: int) -> None
     looks = {"color": style.color, "style": style.line, "penwidth": str(style.width)}
     label = f"{source} -> {target}"
     chosen = edge.source == CHOICE
-    part.node(label, _label(edge, _WIDTH_CHOSEN if chosen else width), **_LABEL)
+    part.node(label, _label(edge, _WIDTH_CHOSEN if chosen else _WIDTH), **_LABEL)
     down = _depth(graph, edge.target) - _depth(graph, edge.source)
     if down < 0:  # declared downward all the same, or the label would not be between
         part.edge(target, label, dir="back", **looks)
@@ -188,8 +187,7 @@ def _legend(graphs: Sequence[Graph]) -> str:
 
 def _entry(kind: str) -> str:
     style = _STYLES[kind]
-    line = (
-        f'<TABLE BORDER="0" CELLPADDING="0" CELLSPACING="0"><TR><TD SIDES="B" BORDER="{round(style.width)}" STYLE="{style.line}"'
-        f' COLOR="{style.color}" WIDTH="28"><FONT POINT-SIZE="4"> </FONT></TD></TR></TABLE>'
-    )
+    looks = f'SIDES="B" BORDER="{round(style.width)}" STYLE="{style.line}" COLOR="{style.color}" WIDTH="28"'
+    cell = f'<TD {looks}><FONT POINT-SIZE="4"> </FONT></TD>'
+    line = f'<TABLE BORDER="0" CELLPADDING="0" CELLSPACING="0"><TR>{cell}</TR></TABLE>'
     return f'<TD>{line}</TD><TD>{_mark(kind)}</TD><TD ALIGN="LEFT">{html.escape(KINDS[kind])}</TD>'

@@ -168,12 +168,15 @@ def _ways(region: str) -> Iterator[tuple[str, _Way]]:
     for trigger, event in MACHINES[region].events.items():
         for source in REGIONS[region]:
             rows = [
-                (transition.dest, tuple(condition.func.__name__ for condition in transition.conditions))
-                for transition in event.transitions[source]
+                (row.dest, tuple(_guard(condition.func) for condition in row.conditions))
+                for row in event.transitions[source]
             ]
             if len({target for target, _ in rows}) == 1:
                 rows = rows[-1:]  # the guards only choose what is done
             for place, (target, guards) in enumerate(rows):
                 if target is not None:
-                    otherwise = not guards and place > 0
-                    yield source, _Way(trigger, target, guards, otherwise)
+                    yield source, _Way(trigger, target, guards, otherwise=not guards and place > 0)
+
+
+def _guard(predicate: object) -> str:
+    return str(getattr(predicate, "__name__", predicate))

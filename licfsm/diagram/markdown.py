@@ -7,10 +7,10 @@ why, and in which order conditions are tried.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from licfsm.diagram.wording import EVENTS, KINDS, MARKS, REGION_TITLES, Wording
+from licfsm.diagram.wording import EVENTS, MARKS, REGION_TITLES, Wording
 from licfsm.lifecycle import REGIONS, ROWS, TIMERS, Row
 from licfsm.policy import Policy
 from licfsm.rules import EFFECTS, GUARDS
@@ -77,12 +77,16 @@ def _share(row: Row, other: Row) -> bool:
 def _times(wording: Wording) -> Iterable[tuple[str, ...]]:
     for timer in TIMERS:
         for source in timer.sources:
-            yield _event(timer.trigger), source, ", ".join(wording.when[timer.trigger, source])
+            yield _event(timer.trigger), source, "; ".join(wording.when[timer.trigger, source])
 
 
 def _outcomes(policy: Policy) -> Iterable[tuple[str, ...]]:
     for name, outcome in policy.outcomes.items():
-        yield f"{_spaced(name)}: {outcome.text}", _event(outcome.reaction), f"after {outcome.retry}" if outcome.retry else ""
+        yield (
+            f"{_spaced(name)}: {outcome.text}",
+            _event(outcome.reaction),
+            f"after {outcome.retry}" if outcome.retry else "",
+        )
 
 
 def _graces(policy: Policy) -> Iterable[tuple[str, ...]]:
@@ -90,7 +94,7 @@ def _graces(policy: Policy) -> Iterable[tuple[str, ...]]:
         yield kind, str(grace) if grace else "none"
 
 
-def _meanings(functions: dict[str, Callable[..., Any]], words: Any) -> Iterable[tuple[str, ...]]:
+def _meanings(functions: Mapping[str, Callable[..., Any]], words: Mapping[str, str]) -> Iterable[tuple[str, ...]]:
     for name, function in functions.items():
         yield words[name], (inspect.getdoc(function) or "").partition("\n")[0]
 

@@ -26,7 +26,12 @@ def mermaid_of(graphs: Sequence[Graph], title: str) -> str:
         title: what stands above.
 
     """
-    lines = ["---", f"title: {json.dumps(title)}", "---", f"%% {', '.join(f'{MARKS[kind]} {KINDS[kind]}' for kind in KINDS)}"]
+    lines = [
+        "---",
+        f"title: {json.dumps(title)}",
+        "---",
+        f"%% {', '.join(f'{MARKS[kind]} {KINDS[kind]}' for kind in KINDS)}",
+    ]
     lines.append("stateDiagram-v2")
     if len(graphs) == 1:
         lines += _drawn(graphs[0], "    ")

@@ -16,7 +16,19 @@ from licfsm.instants import Span
 from licfsm.lifecycle import AUTO_UPDATE, ENTITLEMENT, EXPIRING, GRACE, RETRYING, SCHEDULED, VALID
 from licfsm.policy import Policy
 
-__all__ = ["CHANGE", "EVENTS", "GUARDS", "KINDS", "MARKS", "REGION_TITLES", "SERVER", "TIME", "USER", "Wording", "of_policies"]
+__all__ = [
+    "CHANGE",
+    "EVENTS",
+    "GUARDS",
+    "KINDS",
+    "MARKS",
+    "REGION_TITLES",
+    "SERVER",
+    "TIME",
+    "USER",
+    "Wording",
+    "of_policies",
+]
 
 TIME: Final = "time"
 SERVER: Final = "server"
@@ -79,7 +91,7 @@ GUARDS: Final[Mapping[str, str]] = {
 }
 """Guard -> its words, read inside square brackets."""
 
-_LAST: Final = "last: retry period over"
+_LAST: Final = "and at the retry period's end"
 _SYMBOLIC: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("expiring", VALID): ("some days before expiry",),
     ("grace_over", GRACE): ("end of the grace period",),
@@ -128,7 +140,7 @@ def _when(policy: Policy) -> dict[tuple[str, str], tuple[str, ...]]:
     return {
         ("expiring", VALID): (f"{policy.expiring} before expiry",),
         ("expired", EXPIRING): ("at expiry",),
-        ("grace_over", GRACE): _grace(policy),
+        ("grace_over", GRACE): (_grace(policy),),
         ("check_due", SCHEDULED): (f"{valid} in Valid", f"{expiring} from Expiring on", _LAST),
         ("check_due", RETRYING): (*_retries(policy), _LAST),
     }
@@ -138,17 +150,17 @@ def _every(span: Span) -> str:
     return _EVERY.get(str(span), f"every {span}")
 
 
-def _grace(policy: Policy) -> tuple[str, ...]:
+def _grace(policy: Policy) -> str:
     """Say how long grace is: what most license types have, and in brackets the others."""
     types: dict[str, list[str]] = {}
     for kind, span in policy.grace.items():
         if span:
             types.setdefault(str(span), []).append(kind)
     if not types:
-        return ("never",)
+        return "never"
     usual = max(types, key=lambda span: len(types[span]))
     others = "; ".join(f"{_listed(kinds)}: {span}" for span, kinds in types.items() if span != usual)
-    return (f"after {usual}", f"({others})") if others else (f"after {usual}",)
+    return f"after {usual} ({others})" if others else f"after {usual}"
 
 
 def _retries(policy: Policy) -> tuple[str, ...]:
@@ -164,9 +176,7 @@ def _retries(policy: Policy) -> tuple[str, ...]:
 
 
 def _retry_period(policy: Policy) -> str:
-    return (
-        f"{policy.retry_period} after expiry" if policy.retry_period else "days of the month of expiry"
-    )
+    return f"{policy.retry_period} after expiry" if policy.retry_period else "days of the month of expiry"
 
 
 def _listed(words: Sequence[str], word: str = "and") -> str:

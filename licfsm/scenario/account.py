@@ -75,7 +75,7 @@ def _told(result: Replay) -> Iterator[Told]:
             if line.source == CHECKING and last_check and last_check.at == line.at:
                 last_check.auto_update = line.target
             elif line.target == CHECKING:
-                if not _answered_at_once(lines, place):
+                if not _undisturbed(lines, place):
                     yield Told(line.at, f"{line.trigger}: asks the server", entitlement, auto_update, "change")
             else:
                 yield Told(
@@ -94,14 +94,10 @@ def _told(result: Replay) -> Iterator[Told]:
             yield Told(line.at, f"{line.kind}: {line.action}", entitlement, auto_update, "action")
 
 
-def _answered_at_once(lines: list[Line], place: int) -> bool:
-    at = lines[place].at
-    for line in lines[place + 1 :]:
-        if line.at != at:
-            return False
-        if isinstance(line, Check):
-            return True
-    return False
+def _undisturbed(lines: list[Line], place: int) -> bool:
+    """Say whether nothing happens between a question and its answer."""
+    following = lines[place + 1] if place + 1 < len(lines) else None
+    return isinstance(following, Check)
 
 
 def _notice(lines: list[Line], place: int, line: Notification) -> str:

@@ -28,7 +28,7 @@ from licfsm.rules import GUARDS, Step
 from licfsm.scenario.replay import Check, Transition, replay
 from licfsm.scenario.story import Story
 
-ROUNDS = 15
+ROUNDS = 25
 TRIGGERS = 3_000
 LICENSES = 2_000
 

@@ -1,0 +1,78 @@
+"""The README's commands, snippets and tables are run, not believed."""
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ENVIRONMENT = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+
+
+def licfsm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "licfsm", *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def blocks(kind: str) -> list[tuple[str, str]]:
+    """Find the fenced blocks that a comment names: (what it names, the block's text)."""
+    return re.findall(rf"<!-- {kind}: (\S+) -->\n```\w+\n(.*?)\n```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize(("name", "text"), blocks("file"))
+def test_shown_files_are_the_files(name: str, text: str) -> None:
+    """A file shown in the README reads as it lies in the checkout."""
+    assert (ROOT / name).read_text(encoding="utf-8").rstrip() == text
+
+
+@pytest.mark.parametrize(("name", "text"), blocks("replay"))
+def test_shown_accounts_are_what_replay_prints(name: str, text: str) -> None:
+    """An account shown in the README is what the command prints, its summary aside."""
+    lines = [line.rstrip() for line in licfsm("replay", name).stdout.splitlines()]
+    assert text.splitlines() == lines[: len(text.splitlines())]
+
+
+def test_the_python_snippet_runs() -> None:
+    """The README's Python session gives what it shows."""
+    results = doctest.testfile(str(ROOT / "README.md"), module_relative=False, optionflags=doctest.REPORT_NDIFF)
+    assert (0, True) == (results.failed, results.attempted > 5)
+
+
+def test_the_format_example_loads(tmp_path: Path) -> None:
+    """The scenario format shown in the README is accepted and passes."""
+    example = README.split("## Scenario files")[1].split("```yaml\n")[1].split("```")[0]
+    path = tmp_path / "example.yaml"
+    path.write_text(example, encoding="utf-8")
+    result = licfsm("replay", str(path))
+    assert (0, "") == (result.returncode, result.stderr), result.stdout
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link of the README leads to a file of the checkout."""
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in target]
+    assert [] == [target for target in targets if not (ROOT / target).exists()]
+
+
+def test_the_number_of_stories_is_right() -> None:
+    """The README counts the committed scenarios as they are."""
+    count = len(list((ROOT / "scenarios").rglob("*.yaml")))
+    assert f"See {count} licenses live" in README
+
+
+def test_every_decision_of_ours_is_in_the_rules() -> None:
+    """The project's rules mark what this project decided, which the README's table sums up."""
+    rules = (ROOT / "diagrams" / "rules.md").read_text(encoding="utf-8")
+    assert "**[ours]**" in rules
+    assert "| the page is silent about | here |" in README
