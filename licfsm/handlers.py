@@ -33,7 +33,7 @@ from licfsm.policy import Policy
 from licfsm.record import Record, TargetWrite
 from licfsm.rules import EXTENSION, Step, forget_told, note_state, tell, until_text, untold
 
-__all__ = ["ASKING", "ENTITLEMENT_TIMERS", "first_sight", "take"]
+__all__ = ["ENTITLEMENT_TIMERS", "first_sight", "question_due", "take"]
 
 ENTITLEMENT_TIMERS: Final[Mapping[str, tuple[str, str]]] = {
     state: (timer.trigger, timer.deadlines[0])
@@ -74,6 +74,13 @@ def first_sight(key: LicenseKey, policy: Policy, now: int) -> Record:
     return record
 
 
+def question_due(record: Record) -> int:
+    """Find when the server is to be asked next; NEVER where nothing is to be asked (3.5)."""
+    if record.auto_update not in ASKING:
+        return NEVER
+    return min(record.next_at, record.give_up_at)
+
+
 def take(step: Step, event: ev.Event) -> None:
     """Take a step: change its record and gather what comes of it.
 
@@ -85,7 +92,7 @@ def take(step: Step, event: ev.Event) -> None:
     _HANDLERS[type(event)](step, event)
     if record.held and record.auto_update != CHECKING:
         record.held = False
-    if record.entitlement != VALID and not record.held and untold(record):
+    if record.entitlement != VALID and untold(record) and not record.held and not _question_follows(step, event):
         note_state(step)
     step.out += step.told
 
@@ -101,7 +108,7 @@ def _remember(step: Step) -> None:
     if record.confirm_at == NEVER and now >= record.latest:
         record.latest = now
         record.went_back = False
-    step.judged = now if now > record.latest else record.latest
+    step.judged = max(now, record.latest)
 
 
 def _entitlement_due(step: Step) -> None:
@@ -117,11 +124,9 @@ def _entitlement_due(step: Step) -> None:
 
 def _question_due(step: Step) -> None:
     """7.2: at most one question, however many were missed."""
-    record = step.record
-    if record.auto_update in ASKING:
-        due = record.next_at if record.next_at < record.give_up_at else record.give_up_at
-        if due <= step.now:
-            fire(step, AUTO_UPDATE, "check_due", due)
+    due = question_due(step.record)
+    if due <= step.now:
+        fire(step, AUTO_UPDATE, "check_due", due)
 
 
 def _writes_due(step: Step) -> None:
@@ -130,6 +135,11 @@ def _writes_due(step: Step) -> None:
         if write.retry_at <= step.now:
             _replace_write(step, write, attrs.evolve(write, retry_at=step.now + TARGET_RETRY))
             step.out.append(fx.WriteTarget(write.target, step.key))
+
+
+def _question_follows(step: Step, event: ev.Event) -> bool:
+    """7.1, 7.2: a changed policy comes before the question due at that instant, for which notices wait."""
+    return type(event) is ev.PolicyChanged and question_due(step.record) <= step.now
 
 
 def _tick(step: Step, _: ev.Tick) -> None:

@@ -18,7 +18,7 @@ from licfsm import effects as fx
 from licfsm import events as ev
 from licfsm import instants
 from licfsm.errors import InvalidValue
-from licfsm.handlers import ASKING, ENTITLEMENT_TIMERS, first_sight, take
+from licfsm.handlers import ENTITLEMENT_TIMERS, first_sight, question_due, take
 from licfsm.instants import NEVER, Span
 from licfsm.key import LicenseKey
 from licfsm.lifecycle import (
@@ -150,7 +150,7 @@ class License:
     @property
     def next_check(self) -> pendulum.DateTime | None:
         """When the server is asked next; None in Off, Checking, AutoUpdateDisabled (rules.md 3.5)."""
-        due = self._question_due()
+        due = question_due(self.record)
         return None if due == NEVER else instants.from_ms(due, self.key.zone)
 
     def allows(self, operation: str) -> bool:
@@ -187,19 +187,13 @@ class License:
     def due(self) -> int:
         """When something is due next, in milliseconds; NEVER where nothing is."""
         record = self.record
-        due = self._question_due()
+        due = question_due(record)
         timer = ENTITLEMENT_TIMERS.get(record.entitlement)
         if timer and (deadline := getattr(self.dates, timer[1])) < due:
             due = deadline
         if record.writes:
             due = min(due, *(write.retry_at for write in record.writes))
         return due
-
-    def _question_due(self) -> int:
-        record = self.record
-        if record.auto_update not in ASKING:
-            return NEVER
-        return record.next_at if record.next_at < record.give_up_at else record.give_up_at
 
     # ------------------------------------------------------------------------------------ what may be done
 

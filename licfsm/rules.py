@@ -171,7 +171,7 @@ def expires_later(step: Step) -> bool:
 def ask(step: Step) -> None:
     """Begin an attempt: the question is the state Checking with the attempt's number."""
     record = step.record
-    by_cadence = step.trigger == "check_due" and record.auto_update == SCHEDULED and step.due != record.give_up_at
+    by_cadence = step.trigger == "check_due" and record.auto_update == SCHEDULED and step.due == record.next_at
     record.origin = record.auto_update
     record.by_user = False
     record.asked_due = step.due
