@@ -67,7 +67,9 @@ def _read(value: dt.date | str | None) -> dt.date | None:
 def _in_zone(value: dt.date | None, tz: pendulum.Timezone) -> dt.date | None:
     """Bring a time into the zone, in whole milliseconds; a date stays a date."""
     if isinstance(value, dt.datetime):
-        return instants.from_ms(instants.to_ms(value) if value.tzinfo else instants.at_wall(value, tz), tz)
+        # A naive pendulum datetime has arithmetic of its own: a plain one is what the zone can place.
+        plain = dt.datetime.combine(value.date(), value.time())
+        return instants.from_ms(instants.to_ms(value) if value.tzinfo else instants.at_wall(plain, tz), tz)
     return None if value is None else pendulum.Date(value.year, value.month, value.day)
 
 
