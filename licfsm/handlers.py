@@ -31,7 +31,8 @@ from licfsm.lifecycle import (
 from licfsm.machine import fire
 from licfsm.policy import Policy
 from licfsm.record import Record, TargetWrite
-from licfsm.rules import EXTENSION, Step, forget_told, note_state, tell, until_text, untold
+from licfsm.rules import EXTENSION
+from licfsm.step import Step, forget_told, note_state, tell, until_text, untold
 
 __all__ = ["ENTITLEMENT_TIMERS", "first_sight", "question_due", "take"]
 

@@ -31,7 +31,7 @@ from licfsm.machine import MACHINES
 from licfsm.policy import MAIL_REPEATS, Policy, named
 from licfsm.ports import Answer, Clock, LicenseServer, Question, Target
 from licfsm.record import Record
-from licfsm.rules import Step, days_text
+from licfsm.step import Step, days_text
 
 __all__ = ["OPERATIONS", "License", "State"]
 

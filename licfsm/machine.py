@@ -16,7 +16,8 @@ import transitions
 from licfsm import effects as fx
 from licfsm.errors import InvalidTable
 from licfsm.lifecycle import INITIAL, REGIONS, ROWS, Row
-from licfsm.rules import EFFECTS, GUARDS, Step
+from licfsm.rules import EFFECTS, GUARDS
+from licfsm.step import Step
 
 __all__ = ["MACHINES", "build", "contradictions", "fire"]
 

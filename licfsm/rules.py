@@ -9,26 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import attrs
-
 from licfsm import effects as fx
-from licfsm import instants
 from licfsm.instants import DAY, HOUR, MINUTE, NEVER, SECOND
-from licfsm.key import LicenseKey, clean_text
 from licfsm.lifecycle import (
     AUTO_UPDATE_DISABLED,
-    EXPIRING,
-    FREE_MODE,
-    GRACE,
     OFF,
     RETRYING,
     SCHEDULED,
     VALID,
 )
-from licfsm.policy import Dates, Policy
 from licfsm.record import FailureMail, Record
+from licfsm.step import Step, tell, untold
 
-__all__ = ["EFFECTS", "GUARDS", "Step", "days_text", "forget_told", "note_state", "tell", "untold"]
+__all__ = ["EFFECTS", "EXTENSION", "GUARDS"]
 
 LATE: Final = 5 * MINUTE
 """A deadline found later than this passed unattended (5.2)."""
@@ -43,53 +36,8 @@ _MAIL_AGAIN: Final = 24 * HOUR
 _MAIL_AGAIN_LATER: Final = 7 * DAY
 _MAIL_REPEATS: Final = 7
 
-_EVERYWHERE: Final = ("report", "mail", "log")
-_NOT_MAILED: Final = ("report", "log")
 _BY_HAND: Final = frozenset({"enable", "check_now"})
 """Questions that the host asks: nothing was due with them that could wait for the answer (7.1)."""
-
-_STATE_NOTICES: Final = {EXPIRING: "expiring", GRACE: "grace_started", FREE_MODE: "free_mode_entered"}
-_TOLD_BITS: Final = {EXPIRING: 1, GRACE: 2, FREE_MODE: 4}
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Step:
-    """One step of one license, while it is taken: the event's circumstances and what comes of it.
-
-    Attributes:
-        record: the fresh copy that the step works on.
-        key, policy, dates: what is in force, exchanged by a new key or policy.
-        now: the host's clock, in milliseconds.
-        judged: the later of the clock and the memory, by which entitlement is judged (7.5).
-        offset: the license's part of the spread, in milliseconds (3.6).
-        mail_repeat: how often failures are mailed, the host's choice or the policy's (8.2).
-        targets: the names of the targets that a key is written to.
-        trigger: the trigger that is being fired.
-        due: when it was due.
-        away_since: when the host was last there, before a restart or a suspend.
-        extends: whether the new key expires later than the one before.
-        retry_after: what the server asked for, in milliseconds.
-        out: facts and effects, in order.
-        told: the notices of what is being done, placed behind it.
-
-    """
-
-    record: Record
-    key: LicenseKey
-    policy: Policy
-    dates: Dates
-    now: int
-    offset: int
-    mail_repeat: str
-    targets: tuple[str, ...]
-    judged: int = 0
-    trigger: str = ""
-    due: int = 0
-    away_since: int = 0
-    extends: bool = False
-    retry_after: int | None = None
-    out: list[fx.Effect] = attrs.field(factory=list)
-    told: list[fx.Effect] = attrs.field(factory=list)
 
 
 # ---------------------------------------------------------------------------------------------- guards
@@ -355,78 +303,6 @@ def _end_question(record: Record) -> None:
 def _end_run(record: Record) -> None:
     record.failing = False
     record.mailed = None
-
-
-# ---------------------------------------------------------------------------------------------- telling
-
-
-def untold(record: Record) -> bool:
-    """Say whether the state of this key is still to be told (8.2)."""
-    bit = _TOLD_BITS.get(record.entitlement, 0)
-    return bool(bit & ~record.told)
-
-
-def forget_told(record: Record, *, keep_state: bool) -> None:
-    """7.6: notices may be told again, but not of a state that has not changed."""
-    record.told &= _TOLD_BITS.get(record.entitlement, 0) if keep_state else 0
-
-
-def note_state(step: Step) -> None:
-    """2.5, 7.2: tell the state that is true now, which is still untold."""
-    record = step.record
-    record.told |= _TOLD_BITS[record.entitlement]
-    deadline = step.dates.expires_at if record.entitlement == EXPIRING else step.dates.grace_until
-    tell(
-        step,
-        _STATE_NOTICES[record.entitlement],
-        "warning",
-        license=step.key.id,
-        until=until_text(step.key),
-        days=days_text(instants.days_until(step.judged, deadline, step.key.zone)),
-    )
-
-
-def tell(
-    step: Step,
-    name: str,
-    level: str,
-    *,
-    mail: bool = True,
-    only: tuple[str, ...] = (),
-    text: str = "",
-    **values: str,
-) -> None:
-    """Add a notice: to the report and the log, and by mail if there are mail settings (8.2).
-
-    Args:
-        step: the step under way.
-        name: the notice's.
-        level: for the log.
-        mail: whether it is to be mailed.
-        only: the only channels it goes to.
-        text: the name of its text, where that differs.
-        values: what the text may speak of.
-
-    """
-    channels = only or (_EVERYWHERE if mail and step.mail_repeat != "none" else _NOT_MAILED)
-    told = step.policy.notifications[text or name]
-    if values:
-        told = told.format_map({key: clean_text(value) for key, value in values.items()})
-    step.told.append(fx.Notify(name, channels, told, level))
-
-
-def days_text(days: int) -> str:
-    """Write a number of days (2.4)."""
-    return "1 day" if days == 1 else f"{days} days"
-
-
-def until_text(key: LicenseKey) -> str:
-    """Write until when a key is valid, in its zone."""
-    if key.expires is None:
-        return "without expiration"
-    if key.expiry_date == key.expires:
-        return f"until {key.expires.isoformat()}"
-    return f"until {instants.wall(key.expires_at, key.zone):%Y-%m-%d %H:%M} {key.zone.name}"
 
 
 GUARDS: Final[dict[str, Callable[[Step], bool]]] = {

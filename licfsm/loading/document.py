@@ -2,13 +2,14 @@
 
 PyYAML's event stream is read, not its constructors: every plain scalar stays the text that was written
 (``Off`` is no boolean, ``12:30`` no number, ``010`` no octal), and only ``~``, ``null`` and nothing at all
-are None. The stream needs no recursion, so nesting cannot overflow the stack; aliases share one value, so
-they cannot multiply.
+are None. The stream needs no recursion, so nesting cannot overflow the stack; aliases share one value, and
+what they stand for counts each time, so they cannot multiply.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Self
@@ -22,9 +23,14 @@ __all__ = ["Items", "Place", "Scalar", "Section", "closest", "nearest", "quoted"
 
 LARGEST_FILE: Final = 1 << 20
 DEEPEST: Final = 40
+MOST_VALUES: Final = 200_000
+"""How many keys, texts, lists and mappings a file may hold, each alias counted as what it stands for."""
+
 LONGEST_QUOTE: Final = 60
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_CONTROL: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What YAML allows nowhere; looked for here, since the parser counts its place in bytes."""
 
 Place = tuple[int, int]
 """Line and column, counted from 1."""
@@ -88,9 +94,12 @@ def read_document(path: Path, name: str) -> Section:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
-        raise InvalidFile([Mistake(name, line, column, "not UTF-8; save the file as UTF-8 text")]) from None
+        before = data[: error.start].decode("utf-8-sig")
+        place = _place_of(before, len(before))
+        raise InvalidFile([Mistake(name, *place, "not UTF-8; save the file as UTF-8 text")]) from None
+    if found := _CONTROL.search(text):
+        message = f"control character {quoted(found[0])} is not allowed; take it out"
+        raise InvalidFile([Mistake(name, *_place_of(text, found.start()), message)])
     return _Builder(name).build(text)
 
 
@@ -101,6 +110,7 @@ class _Frame:
     holder: Section | Items
     place: Place
     anchor: str | None
+    counted: int
     has_key: bool = False
     key: str | None = None
 
@@ -111,7 +121,8 @@ class _Builder:
     def __init__(self, name: str) -> None:
         self.name = name
         self.mistakes: list[Mistake] = []
-        self.anchors: dict[str, Any] = {}
+        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.counted = 0
 
     def wrong(self, place: Place, message: str) -> None:
         self.mistakes.append(Mistake(self.name, *place, message))
@@ -121,14 +132,8 @@ class _Builder:
         try:
             root = self._read(text)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            place = _place(mark)
             problem = " ".join(part for part in (error.context, error.problem) if part)
-            self.wrong(place, f"no valid YAML: {problem}")
-        except yaml.reader.ReaderError as error:
-            before = text[: error.position] if isinstance(error.position, int) else ""
-            place = (before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-            self.wrong(place, f"no valid YAML: {error.reason}")
+            self.wrong(_place(error.problem_mark or error.context_mark), f"no valid YAML: {problem}")
         if not self.mistakes and not isinstance(root, Section):
             self.wrong(getattr(root, "place", (1, 1)), "the file must be a mapping, such as 'version: 1'")
         if self.mistakes:
@@ -141,6 +146,9 @@ class _Builder:
         stack: list[_Frame] = []
         for event in yaml.parse(text, Loader=_LOADER):
             place = _place(event.start_mark)
+            if self.counted > MOST_VALUES:
+                self.wrong(place, f"more than {MOST_VALUES} values, aliases counted as what they stand for")
+                break
             if isinstance(event, yaml.DocumentStartEvent) and documents:
                 self.wrong(place, "a second document begins here; a file holds one")
                 break
@@ -152,24 +160,29 @@ class _Builder:
                 # An anchor can be found only once its value is complete, so that nothing can hold itself.
                 self.anchors.pop(event.anchor or "", None)
                 holder = Section(place) if isinstance(event, yaml.MappingStartEvent) else Items(place)
-                stack.append(_Frame(holder, place, event.anchor))
+                stack.append(_Frame(holder, place, event.anchor, self.counted))
+                self.counted += 1
                 continue
             if isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
                 frame = stack.pop()
                 value: Any = frame.holder
-                place, anchor = frame.place, frame.anchor
+                place, anchor, counted = frame.place, frame.anchor, frame.counted
             elif isinstance(event, yaml.ScalarEvent):
                 self._refuse_tag(event.tag, place)
                 null = event.implicit[0] and not event.style and event.value in _NULLS
                 value, anchor = None if null else Scalar(event.value, place), event.anchor
+                counted = self.counted
+                self.counted += 1
             elif isinstance(event, yaml.AliasEvent):
                 if event.anchor not in self.anchors:
                     self.wrong(place, f"alias {quoted(event.anchor)} stands for nothing that is complete here")
-                value, anchor = self.anchors.get(event.anchor or ""), None
+                value, size = self.anchors.get(event.anchor or "", (None, 1))
+                anchor = None
+                self.counted += size
             else:
                 continue
             if anchor:
-                self.anchors[anchor] = value
+                self.anchors[anchor] = (value, self.counted - counted)
             if stack:
                 self._put(stack[-1], value, place)
             else:
@@ -205,6 +218,11 @@ class _Builder:
 
 def _place(mark: Any) -> Place:
     return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
+def _place_of(text: str, offset: int) -> Place:
+    """Find line and column of a character."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
 def quoted(text: object) -> str:

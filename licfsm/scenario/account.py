@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Final
 
@@ -141,7 +140,8 @@ def _run(lines: list[Told], place: int) -> list[Told]:
     run = [first]
     if first.kind not in {"check", "failure"}:
         return run
-    for line in itertools.islice(lines, place + 1, None):
+    for following in range(place + 1, len(lines)):
+        line = lines[following]
         alike = (line.kind, line.text, line.entitlement, line.auto_update) == (
             first.kind,
             first.text,

@@ -24,9 +24,10 @@ from licfsm.loading.scenarios import load_scenario
 from licfsm.machine import MACHINES
 from licfsm.policy import named
 from licfsm.record import Record
-from licfsm.rules import GUARDS, Step
+from licfsm.rules import GUARDS
 from licfsm.scenario.replay import Check, Transition, replay
 from licfsm.scenario.story import Story
+from licfsm.step import Step
 
 ROUNDS = 25
 TRIGGERS = 3_000
