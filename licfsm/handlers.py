@@ -15,7 +15,7 @@ import attrs
 from licfsm import effects as fx
 from licfsm import events as ev
 from licfsm import instants
-from licfsm.errors import KeyRejected
+from licfsm.errors import InvalidValue, KeyRejected
 from licfsm.instants import DAY, HOUR, NEVER
 from licfsm.key import LicenseKey, clean_text
 from licfsm.lifecycle import (
@@ -29,7 +29,7 @@ from licfsm.lifecycle import (
     VALID,
 )
 from licfsm.machine import fire
-from licfsm.policy import Policy
+from licfsm.policy import OUTCOMES, Policy
 from licfsm.record import Record, TargetWrite
 from licfsm.rules import EXTENSION
 from licfsm.step import Step, forget_told, note_state, tell, until_text, untold
@@ -168,19 +168,19 @@ def _clock_stepped(step: Step, event: ev.ClockStepped) -> None:
         record.confirm_at = NEVER
     else:
         record.confirm_at += by
-    if now - record.latest > JUMP and (by > JUMP or came_back):
+    if (by > JUMP and now > record.latest) or (came_back and now - record.latest > JUMP):
         record.confirm_at = now + CONFIRM
     memory = max(record.latest, now - by)
     _remember(step)
     if came_back:
         _correct(step, memory)
     _entitlement_due(step)
+    if event.interrupted:
+        fire(step, AUTO_UPDATE, "restarted", now)
     if record.latest - now > NEAR and not record.went_back:
         record.went_back = True
         tell(step, "clock_went_back", "warning", clock=_utc(now), memory=_utc(record.latest))
         fire(step, AUTO_UPDATE, "clock_went_back", now)
-    if event.interrupted:
-        fire(step, AUTO_UPDATE, "restarted", now)
     _question_due(step)
 
 
@@ -192,8 +192,11 @@ def _correct(step: Step, memory: int) -> None:
     before = record.entitlement
     fire(step, ENTITLEMENT, "clock_corrected", now)
     forget_told(record, keep_state=record.entitlement == before)
-    record.give_up_at = step.dates.retry_until
-    record.excused = False
+    if step.dates.retry_until > now:
+        record.give_up_at = step.dates.retry_until
+        record.excused = False
+    else:
+        record.give_up_at = min(record.give_up_at, now + EXTENSION)
     tell(step, "clock_corrected", "warning", clock=_utc(now), memory=_utc(memory))
     fire(step, AUTO_UPDATE, "clock_corrected", now)
 
@@ -255,7 +258,7 @@ def _refusal(step: Step, key: LicenseKey, *, force: bool) -> str:
     """4.3: why a key is not accepted; empty where it is."""
     old = step.key
     if key.id != old.id or key.product != old.product:
-        return f"the key is for license {key.id} of {key.product or 'no product'}, not for {old.id}"
+        return f"the key is for license {key.id} of {clean_text(key.product) or 'no product'}, not for {old.id}"
     if key.type not in step.policy.grace:
         return f"policy {step.policy.name} knows no license type {key.type}"
     if not force and key.expires_at < old.expires_at:
@@ -269,9 +272,9 @@ def _refusal(step: Step, key: LicenseKey, *, force: bool) -> str:
 def _answered(step: Step, event: ev.Answered) -> None:
     """4.1: the answer to the question under way; any other is ignored (7.3)."""
     record, now = step.record, step.now
+    _remember(step)
     if record.auto_update != CHECKING or event.attempt != record.attempt:
         return
-    _remember(step)
     _entitlement_due(step)
     signed = event.signed_time
     if signed is not None and abs(signed - now) <= NEAR and event.outcome not in UNSIGNED:
@@ -302,6 +305,9 @@ def _answered(step: Step, event: ev.Answered) -> None:
 def _outcome(step: Step, event: ev.Answered) -> str:
     """4.3: what an answer comes to against the key that is installed when it arrives (6.5)."""
     key, old = event.key, step.key
+    if event.outcome not in OUTCOMES or (event.outcome == "new_key" and key is None):
+        message = f"an answer is one of {', '.join(OUTCOMES)}, and new_key comes with a key; not {event.outcome!r}"
+        raise InvalidValue(message)
     if event.outcome != "new_key" or key is None:
         return event.outcome
     if key == old:
@@ -353,13 +359,15 @@ def _target_written(step: Step, event: ev.TargetWritten) -> None:
     for write in step.record.writes:
         if write.target == event.target and event.key == step.key:
             _replace_write(step, write, None)
-            if write.attempt and write.told_at is not None and not step.record.writes:
+            if write.attempt and write.warned and not step.record.writes:
                 step.out.append(fx.SessionAmended(write.attempt, "success", step.policy.texts.key_installed))
 
 
 def _target_failed(step: Step, event: ev.TargetFailed) -> None:
     """4.4: the target is tried again on its own, without asking the server; 8.2: told once, mailed again daily."""
     _remember(step)
+    if event.key == step.key:
+        step.record.writes = tuple(attrs.evolve(write, warned=True) for write in step.record.writes)
     for write in step.record.writes:
         if write.target != event.target or event.key != step.key:
             continue

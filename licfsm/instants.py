@@ -33,6 +33,7 @@ __all__ = [
     "end_of_day",
     "from_ms",
     "has_offset",
+    "in_range",
     "isoformat",
     "parse_instant",
     "start_of_day",
@@ -249,11 +250,8 @@ def parse_instant(text: str, tz: pendulum.Timezone) -> dt.date | int:
         raise InvalidValue(message)
     day, time, offset = found.groups()
     try:
-        if not time:
-            date = dt.date.fromisoformat(day)
-            _check_range(at_wall(dt.datetime.combine(date, dt.time()), UTC), text)
-            return date
-        moment = dt.datetime.fromisoformat(f"{day}T{time}{offset or ''}")
+        date = dt.date.fromisoformat(day)
+        moment = dt.datetime.fromisoformat(f"{day}T{time or '00:00'}{offset or ''}")
         ms = to_ms(moment) if offset else at_wall(moment, tz)
     except (ValueError, OverflowError):
         message = f"{text[:40]!r} is not in the calendar"
@@ -261,7 +259,8 @@ def parse_instant(text: str, tz: pendulum.Timezone) -> dt.date | int:
     if moment.microsecond % 1000:
         message = f"{text[:40]!r} is finer than a millisecond"
         raise InvalidValue(message)
-    return _check_range(ms, text)
+    in_range(ms, text)
+    return ms if time else date
 
 
 def has_offset(text: str) -> bool:
@@ -270,7 +269,17 @@ def has_offset(text: str) -> bool:
     return bool(found and found[3])
 
 
-def _check_range(ms: int, text: str) -> int:
+def in_range(ms: int, text: str) -> int:
+    """Give back an instant, if it lies in the years with which the engine can reckon.
+
+    Args:
+        ms: the instant, in milliseconds.
+        text: how it was written.
+
+    Raises:
+        InvalidValue: it lies outside.
+
+    """
     if not EARLIEST <= ms <= LATEST:
         message = f"{text[:40]!r} lies outside the years 1000 to 9500"
         raise InvalidValue(message)

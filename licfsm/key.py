@@ -6,7 +6,9 @@ Rules: rules.md 1.1 (expiry), 4.3 (which key replaces which), 8.3 (untrusted tex
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
+import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -22,15 +24,20 @@ __all__ = ["LATEST_EXPIRY", "LicenseKey", "clean_text", "valid_id", "valid_type"
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TYPE: Final = re.compile(r"[a-z0-9_-]{1,64}")
 LONGEST_TEXT: Final = 500
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories of what controls a text rather than being part of it."""
+
 EARLIEST_YEAR: Final = 1000
 LATEST_EXPIRY: Final = dt.date(9000, 1, 1)
+_TOO_LATE: Final = f"expiry {{}} lies after {LATEST_EXPIRY}; leave it out for a perpetual key"
 
 
 def clean_text(text: str) -> str:
     """Strip control characters from untrusted text and cut it at 500 characters (rules.md 8.3)."""
     if len(text) <= LONGEST_TEXT and text.isprintable():
         return text
-    return "".join(c for c in text[: 2 * LONGEST_TEXT] if c.isprintable())[:LONGEST_TEXT]
+    shown = (character for character in text if unicodedata.category(character) not in _UNSEEN)
+    return "".join(itertools.islice(shown, LONGEST_TEXT))
 
 
 def valid_id(value: str) -> str:
@@ -64,13 +71,26 @@ def _read(value: dt.date | str | None) -> dt.date | None:
     return moment if instants.has_offset(value) else moment.naive()
 
 
+def _check_years(expires: dt.date | None) -> None:
+    """Refuse an expiry with which the calendar cannot reckon (rules.md 1.1)."""
+    if expires and expires.year > LATEST_EXPIRY.year:
+        raise InvalidValue(_TOO_LATE.format(expires))
+    if expires and expires.year < EARLIEST_YEAR:
+        message = f"expiry {expires} lies before the year {EARLIEST_YEAR}"
+        raise InvalidValue(message)
+
+
 def _in_zone(value: dt.date | None, tz: pendulum.Timezone) -> dt.date | None:
     """Bring a time into the zone, in whole milliseconds; a date stays a date."""
     if isinstance(value, dt.datetime):
         # A naive pendulum datetime has arithmetic of its own: a plain one is what the zone can place.
         plain = dt.datetime.combine(value.date(), value.time())
-        return instants.from_ms(instants.to_ms(value) if value.tzinfo else instants.at_wall(plain, tz), tz)
-    return None if value is None else pendulum.Date(value.year, value.month, value.day)
+        ms = instants.to_ms(value) if value.tzinfo else instants.at_wall(plain, tz)
+        return instants.from_ms(instants.in_range(ms, str(value)), tz)
+    if value is None:
+        return None
+    instants.in_range(instants.at_wall(dt.datetime.combine(value, dt.time()), instants.UTC), str(value))
+    return pendulum.Date(value.year, value.month, value.day)
 
 
 def _counts(value: Mapping[str, int]) -> Mapping[str, int]:
@@ -106,13 +126,14 @@ class LicenseKey:
     product: str = ""
     edition: str = ""
     holder: str = ""
-    counts: Mapping[str, int] = attrs.field(factory=dict, converter=_counts)
+    counts: Mapping[str, int] = attrs.field(factory=dict, converter=_counts, hash=False)
     expires_at: int = attrs.field(init=False, repr=False, eq=False)
     issued_at: int = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         """Bring the times into the zone, and derive the instants that are compared."""
         put = object.__setattr__
+        _check_years(self.expires)
         put(self, "expires", _in_zone(self.expires, self.zone))
         put(self, "issued", _in_zone(self.issued, self.zone))
         put(self, "expires_at", self._expires_at())
@@ -123,11 +144,7 @@ class LicenseKey:
         if day is None:
             return instants.NEVER
         if day > LATEST_EXPIRY:
-            message = f"expiry {day} lies after {LATEST_EXPIRY}; leave it out for a perpetual key"
-            raise InvalidValue(message)
-        if day.year < EARLIEST_YEAR:
-            message = f"expiry {day} lies before the year {EARLIEST_YEAR}"
-            raise InvalidValue(message)
+            raise InvalidValue(_TOO_LATE.format(day))
         if isinstance(self.expires, dt.datetime):
             return instants.to_ms(self.expires)
         return instants.end_of_day(day, self.zone)

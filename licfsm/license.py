@@ -26,12 +26,13 @@ from licfsm.lifecycle import (
     FREE_MODE,
     GRACE,
     ROWS,
+    VALID,
 )
 from licfsm.machine import MACHINES
 from licfsm.policy import MAIL_REPEATS, Policy, named
 from licfsm.ports import Answer, Clock, LicenseServer, Question, Target
 from licfsm.record import Record
-from licfsm.step import Step, days_text
+from licfsm.step import Step, days_text, untold
 
 __all__ = ["OPERATIONS", "License", "State"]
 
@@ -134,11 +135,12 @@ class License:
         """The license information text (rules.md 2.4)."""
         texts, days = self.policy.texts, self.days_remaining
         if self.record.entitlement == FREE_MODE:
-            return texts.expired
-        if days is None:
-            return texts.valid_perpetual
-        template = texts.grace if self.record.entitlement == GRACE else texts.valid
-        return template.format(days=days_text(days))
+            template = texts.expired
+        elif self.record.entitlement == GRACE:
+            template = texts.grace
+        else:
+            template = texts.valid_perpetual if days is None else texts.valid
+        return template.format(days=days_text(days or 0))
 
     @property
     def job_warning(self) -> str | None:
@@ -188,6 +190,8 @@ class License:
         """When something is due next, in milliseconds; NEVER where nothing is."""
         record = self.record
         due = question_due(record)
+        if record.entitlement != VALID and not record.held and untold(record):
+            return record.latest
         timer = ENTITLEMENT_TIMERS.get(record.entitlement)
         if timer and (deadline := getattr(self.dates, timer[1])) < due:
             due = deadline

@@ -172,7 +172,7 @@ ROWS: Final = (
         ("stop",),
         why="6.2 an answer still under way is ignored",
     ),
-    Row(_A, ("disable",), (OFF,), None, (), ("stop",), why="6.2 already off; 4.2 ends the run of failures untold"),
+    Row(_A, ("disable",), (OFF,), None, why="6.2 already off"),
     Row(
         _A,
         ("check_now",),

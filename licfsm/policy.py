@@ -120,6 +120,8 @@ class Texts:
     key_installed: str
     key_updated: str
     target_failed: str
+    interrupted: str
+    called_off: str
 
 
 @attrs.frozen(weakref_slot=False)
@@ -178,7 +180,7 @@ class Policy:
         if day is None:
             return _NO_DATES
         month = Span(days=monthrange(day.year, day.month)[1])
-        step = functools.partial(_deadline, key)
+        step = functools.partial(_deadline, key, day)
         return Dates(
             expiring_at=step(self.expiring, -1),
             expires_at=key.expires_at,
@@ -187,12 +189,12 @@ class Policy:
         )
 
 
-def _deadline(key: LicenseKey, span: Span, sign: int = 1) -> int:
+def _deadline(key: LicenseKey, day: dt.date, span: Span, sign: int = 1) -> int:
     """Step from the expiration date, or from an exact expiry's wall-clock time (rules.md 1.3)."""
     if isinstance(key.expires, dt.datetime):
         return span.after(key.expires_at, key.zone, sign)
-    day = span.shift(dt.datetime.combine(key.expires or dt.date.min, dt.time()), sign).date()
-    return instants.start_of_day(day, key.zone) if sign < 0 else instants.end_of_day(day, key.zone)
+    then = span.shift(dt.datetime.combine(day, dt.time()), sign).date()
+    return instants.start_of_day(then, key.zone) if sign < 0 else instants.end_of_day(then, key.zone)
 
 
 @functools.lru_cache(maxsize=64)

@@ -21,6 +21,7 @@ class TargetWrite:
         target: the target's name.
         attempt: the check that brought the key; 0 for one installed by hand.
         retry_at: when it is tried again.
+        warned: whether the check's session is a warning, since a target of the same key failed.
         told_at: when its failure was last told by mail; None as long as it did not fail.
 
     """
@@ -28,6 +29,7 @@ class TargetWrite:
     target: str
     attempt: int
     retry_at: int
+    warned: bool = False
     told_at: int | None = None
 
 
@@ -65,7 +67,7 @@ class Record:
         give_up_at: the deadline at which automatic update disables itself (5.1); NEVER for none.
         excused: whether this key's deadline was found late once already (5.2).
         disabled_by: ``deadline`` or ``contract``, what switched automatic update off (6.5).
-        last_outcome: of the last check that was answered.
+        last_outcome: of the last check that was answered; empty before.
         failing: whether a run of failures goes on that is still to be told as recovered (4.2).
         mailed: the mail about a failure in this run from which ``on_change`` counts; None as long as
             none was sent.
@@ -90,7 +92,7 @@ class Record:
     give_up_at: int
     excused: bool
     disabled_by: str | None
-    last_outcome: str | None
+    last_outcome: str
     failing: bool
     mailed: FailureMail | None
     told: int
@@ -116,7 +118,7 @@ class Record:
             give_up_at=give_up_at,
             excused=False,
             disabled_by=None,
-            last_outcome=None,
+            last_outcome="",
             failing=False,
             mailed=None,
             told=0,

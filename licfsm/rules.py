@@ -13,6 +13,7 @@ from licfsm import effects as fx
 from licfsm.instants import DAY, HOUR, MINUTE, NEVER, SECOND
 from licfsm.lifecycle import (
     AUTO_UPDATE_DISABLED,
+    CHECKING,
     OFF,
     RETRYING,
     SCHEDULED,
@@ -128,9 +129,10 @@ def ask(step: Step) -> None:
 
 
 def ask_again(step: Step) -> None:
-    """7.3: begin another attempt in place of the interrupted one."""
+    """7.3: begin another attempt in place of the one that is marked interrupted."""
     record = step.record
     record.held = record.held or untold(record)
+    _end_session(step, step.policy.texts.interrupted)
     _begin(step, by_cadence=record.counts_from != record.asked_at)
 
 
@@ -141,6 +143,12 @@ def _begin(step: Step, *, by_cadence: bool) -> None:
     record.counts_from = step.now - step.offset if by_cadence and step.offset else step.now
     record.next_at = NEVER
     step.out.append(fx.Ask(record.attempt))
+
+
+def _end_session(step: Step, message: str) -> None:
+    """8.1: a check that gets no answer leaves its entry as well."""
+    record = step.record
+    step.out.append(fx.Session(record.attempt, record.asked_at, step.now, "warning", (message,)))
 
 
 def mark_by_user(step: Step) -> None:
@@ -159,9 +167,12 @@ def switch_on(step: Step) -> None:
 
 def stop(step: Step) -> None:
     """6.2: nothing is due any more; a run of failures ends untold (4.2)."""
-    step.record.disabled_by = None
-    _end_question(step.record)
-    _end_run(step.record)
+    record = step.record
+    if record.auto_update == CHECKING:
+        _end_session(step, step.policy.texts.called_off)
+    record.disabled_by = None
+    _end_question(record)
+    _end_run(record)
 
 
 def postpone_deadline(step: Step) -> None:
@@ -200,7 +211,7 @@ def bring_forward(step: Step) -> None:
     """7.6, 2.5: the next question is no later than if it were counted from now."""
     record = step.record
     if record.auto_update == RETRYING:
-        rule = step.policy.outcomes[record.last_outcome or ""]
+        rule = step.policy.outcomes[record.last_outcome]
         due = rule.retry.after(step.now, step.key.zone) if rule.retry else step.now
     else:
         due = _by_cadence(step, step.now)
@@ -210,7 +221,7 @@ def bring_forward(step: Step) -> None:
 def retry_later(step: Step) -> None:
     """4.2: again after the outcome's interval, or when the server says, from the start of the attempt."""
     record = step.record
-    rule = step.policy.outcomes[record.last_outcome or ""]
+    rule = step.policy.outcomes[record.last_outcome]
     asked = min(record.asked_at, step.now)  # a clock set back in mid-check
     if step.retry_after is not None:
         shortest, longest = RETRY_AFTER
@@ -257,7 +268,7 @@ def _failure(step: Step, *, mail: bool) -> None:
     record = step.record
     record.failing = record.origin not in {OFF, AUTO_UPDATE_DISABLED}
     record.origin = None
-    outcome = record.last_outcome or ""
+    outcome = record.last_outcome
     last = record.mailed
     if mail and (last is None or step.mail_repeat == "on_change"):
         repeats = last.repeats + 1 if last and last.outcome == outcome else 0
@@ -282,7 +293,7 @@ def give_up_by_deadline(step: Step) -> None:
 
 def give_up_by_contract(step: Step) -> None:
     """4.1, 5.3: automatic update disables itself, and says so."""
-    outcome = step.policy.outcomes[step.record.last_outcome or ""]
+    outcome = step.policy.outcomes[step.record.last_outcome]
     _give_up(step, "contract", outcome.text)
 
 

@@ -114,9 +114,8 @@ def tell(
 
     """
     channels = only or (_EVERYWHERE if mail and step.mail_repeat != "none" else _NOT_MAILED)
-    told = step.policy.notifications[text or name]
-    if values:
-        told = told.format_map({key: clean_text(value) for key, value in values.items()})
+    template = step.policy.notifications[text or name]
+    told = template.format_map({key: clean_text(value) for key, value in values.items()})
     step.told.append(fx.Notify(name, channels, told, level))
 
 
