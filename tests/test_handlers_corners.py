@@ -119,3 +119,13 @@ class TestTexts:
     def test_a_key_can_be_hashed(self) -> None:
         """Equal keys have equal hashes, so that a host can keep them in sets."""
         assert 1 == len({life("2025-02-01").key, life("2025-03-01").key})
+
+
+class TestPolicy:
+    def test_a_changed_policy_leaves_the_retry_alone(self) -> None:
+        """The server asked to be left alone for 20 hours; another policy does not bring that forward (4.2)."""
+        lic = life("2025-02-01T09:00")
+        lic.enable()
+        answer(lic, "connection_failed", retry_after=20 * HOUR)
+        lic.step(ev.PolicyChanged(named("veeam-8")), lic.clock.now_ms())
+        assert "2025-02-02T05:00:00+00:00" == lic.next_check.isoformat()
