@@ -49,7 +49,7 @@ class ClockStepped:
 
 @attrs.frozen
 class Restarted:
-    """The host process started again (rules.md 7.3)."""
+    """The host process started again (rules.md 7.3); time that passed meanwhile is told by `ClockStepped`."""
 
 
 @attrs.frozen

@@ -93,7 +93,8 @@ def take(step: Step, event: ev.Event) -> None:
     _HANDLERS[type(event)](step, event)
     if record.held and record.auto_update != CHECKING:
         record.held = False
-    if record.entitlement != VALID and untold(record) and not record.held and not _question_follows(step, event):
+    # A changed policy comes before the question due at that instant, for whose answer notices wait (7.1, 7.2).
+    if record.entitlement != VALID and untold(record) and not record.held and type(event) is not ev.PolicyChanged:
         note_state(step)
     step.out += step.told
 
@@ -136,11 +137,6 @@ def _writes_due(step: Step) -> None:
         if write.retry_at <= step.now:
             _replace_write(step, write, attrs.evolve(write, retry_at=step.now + TARGET_RETRY))
             step.out.append(fx.WriteTarget(write.target, step.key))
-
-
-def _question_follows(step: Step, event: ev.Event) -> bool:
-    """7.1, 7.2: a changed policy comes before the question due at that instant, for which notices wait."""
-    return type(event) is ev.PolicyChanged and question_due(step.record) <= step.now
 
 
 def _tick(step: Step, _: ev.Tick) -> None:
@@ -216,7 +212,7 @@ def _utc(ms: int) -> str:
 
 def _restarted(step: Step, _: ev.Restarted) -> None:
     """7.3: a question under way is asked again at once."""
-    step.away_since = min(step.record.latest, step.now)
+    step.away_since = step.now
     _remember(step)
     _entitlement_due(step)
     fire(step, AUTO_UPDATE, "restarted", step.now)

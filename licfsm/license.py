@@ -256,14 +256,14 @@ class License:
         now = clock.now_ms()
         while True:
             arrival = self._under_way(server, now)
-            moment = self.due()
+            moment = max(self.due(), now)
             if arrival and arrival[0] <= moment:
                 moment = arrival[0]
             else:
                 arrival = None
             if moment > end:
                 break
-            if moment > now:
+            if moment != now:
                 now = moment
                 clock.move_to(now)
             if arrival:

@@ -211,8 +211,7 @@ def bring_forward(step: Step) -> None:
     """7.6, 2.5: the next question is no later than if it were counted from now."""
     record = step.record
     if record.auto_update == RETRYING:
-        interval = step.policy.outcomes[record.last_outcome].retry or step.policy.cadence.expiring
-        due = interval.after(step.now, step.key.zone)
+        due = step.now + max(0, record.next_at - record.asked_at)
     else:
         due = _by_cadence(step, step.now)
     record.next_at = min(record.next_at, due)

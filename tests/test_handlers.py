@@ -189,9 +189,12 @@ class TestPolicyChange:
         assert ["FreeMode", "Grace"] == seen
 
     def test_is_told(self, begin: Callable) -> None:
-        """The change is told, and the state that it leads to."""
+        """The change is told at once, the state that it leads to with what is due at that instant (7.1)."""
         story = begin("2025-03-05", auto_update="Scheduled")
         story.happen(ev.PolicyChanged(policy.named("veeam-7")))
+        assert ["policy_changed"] == story.told("mail")
+        assert story.clock.now_ms() >= instants.to_ms(story.next_due())
+        story.happen(ev.Tick())
         assert ["policy_changed", "free_mode_entered"] == story.told("mail")
 
     def test_to_the_same_changes_nothing(self, begin: Callable) -> None:

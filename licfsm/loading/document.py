@@ -8,6 +8,7 @@ what they stand for counts each time, so they cannot multiply.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from collections.abc import Iterable
@@ -19,11 +20,11 @@ import yaml
 
 from licfsm.errors import InvalidFile, Mistake
 
-__all__ = ["Items", "Place", "Scalar", "Section", "closest", "nearest", "quoted", "read_document"]
+__all__ = ["Items", "Place", "Scalar", "Section", "closest", "is_file", "nearest", "quoted", "read_document"]
 
 LARGEST_FILE: Final = 1 << 20
 DEEPEST: Final = 40
-MOST_VALUES: Final = 200_000
+MOST_VALUES: Final = 100_000
 """How many keys, texts, lists and mappings a file may hold, each alias counted as what it stands for."""
 
 LONGEST_QUOTE: Final = 60
@@ -31,6 +32,7 @@ _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What YAML allows nowhere; looked for here, since the parser counts its place in bytes."""
+_LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 Place = tuple[int, int]
 """Line and column, counted from 1."""
@@ -70,6 +72,14 @@ class Items(list[Any]):
         self.items_at: list[Place] = []
 
 
+def is_file(path: Path) -> bool:
+    """Say whether there is such a file; a name that cannot be one, or that may not be looked at, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def read_document(path: Path, name: str) -> Section:
     """Read a YAML file that holds one mapping.
 
@@ -91,10 +101,11 @@ def read_document(path: Path, name: str) -> Section:
         raise InvalidFile([Mistake(name, 1, 1, f"cannot be read: {reason}")]) from None
     if len(data) > LARGEST_FILE:
         raise InvalidFile([Mistake(name, 1, 1, f"larger than {LARGEST_FILE >> 20} MiB; a file of this kind is small")])
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig")
+        before = data[: error.start].decode()
         place = _place_of(before, len(before))
         raise InvalidFile([Mistake(name, *place, "not UTF-8; save the file as UTF-8 text")]) from None
     if found := _CONTROL.search(text):
@@ -133,7 +144,9 @@ class _Builder:
             root = self._read(text)
         except yaml.MarkedYAMLError as error:
             problem = " ".join(part for part in (error.context, error.problem) if part)
-            self.wrong(_place(error.problem_mark or error.context_mark), f"no valid YAML: {problem}")
+            place = _place(error.problem_mark or error.context_mark)
+            # What is missing at the end of a file without a last line break is placed on the line after it.
+            self.wrong(min(place, _place_of(text, len(text))), f"no valid YAML: {problem}")
         if not self.mistakes and not isinstance(root, Section):
             self.wrong(getattr(root, "place", (1, 1)), "the file must be a mapping, such as 'version: 1'")
         if self.mistakes:
@@ -146,16 +159,13 @@ class _Builder:
         stack: list[_Frame] = []
         for event in yaml.parse(text, Loader=_LOADER):
             place = _place(event.start_mark)
-            if self.counted > MOST_VALUES:
-                self.wrong(place, f"more than {MOST_VALUES} values, aliases counted as what they stand for")
-                break
             if isinstance(event, yaml.DocumentStartEvent) and documents:
                 self.wrong(place, "a second document begins here; a file holds one")
                 break
+            if too_much := self._too_much(event, len(stack)):
+                self.wrong(place, too_much)
+                break
             if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-                if len(stack) >= DEEPEST:
-                    self.wrong(place, f"nested deeper than {DEEPEST} levels")
-                    break
                 self._refuse_tag(event.tag, place)
                 # An anchor can be found only once its value is complete, so that nothing can hold itself.
                 self.anchors.pop(event.anchor or "", None)
@@ -189,6 +199,12 @@ class _Builder:
                 documents.append(value)
         return documents[0] if documents else None
 
+    def _too_much(self, event: yaml.Event, depth: int) -> str:
+        if self.counted > MOST_VALUES:
+            return f"more than {MOST_VALUES} values, aliases counted as what they stand for"
+        begins = isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent)
+        return f"nested deeper than {DEEPEST} levels" if begins and depth >= DEEPEST else ""
+
     def _refuse_tag(self, tag: str | None, place: Place) -> None:
         if tag not in (None, "!"):
             self.wrong(place, f"tag {quoted(tag)} is not supported; leave it out")
@@ -221,8 +237,9 @@ def _place(mark: Any) -> Place:
 
 
 def _place_of(text: str, offset: int) -> Place:
-    """Find line and column of a character."""
-    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+    """Find line and column of a character; YAML knows these line breaks."""
+    lines = _LINE_BREAK.split(text[:offset])
+    return len(lines), len(lines[-1]) + 1
 
 
 def quoted(text: object) -> str:

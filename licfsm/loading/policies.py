@@ -1,6 +1,8 @@
 """Policies from YAML: the built-in ones, and those of other products.
 
-A policy may extend another, a built-in one by name or a file beside it, and say only what differs.
+A policy may extend another, a built-in one by name or a file beside it, and say only what differs. What is
+extended must be a whole policy itself: its mistakes are told in its own file, and what is wrong only together
+is told where the policy above says so.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import attrs
 
 from licfsm.errors import InvalidFile, InvalidValue, Mistake
 from licfsm.instants import MINUTE, Span
-from licfsm.loading.document import Place, Section, nearest, quoted, read_document
-from licfsm.loading.structure import OneOf, structure, text
+from licfsm.loading.document import Place, Section, is_file, nearest, quoted, read_document
+from licfsm.loading.structure import OneOf, span, structure
 from licfsm.policy import MAIL_REPEATS, NOTIFICATIONS, OUTCOMES, REACTIONS, Cadence, Outcome, Policy, Texts
 
 __all__ = ["available", "built_in", "find_policy", "load_policy"]
@@ -30,6 +32,7 @@ _TEXT_FIELDS: Final = {
     "target_failed": ("target", "reason"),
 }
 _LONGEST_CHAIN: Final = 8
+_CENTURY: Final = 36_525
 
 
 class CalendarSpan(Span):
@@ -80,10 +83,14 @@ def built_in(name: str) -> Policy:
         InvalidValue: there is none of that name.
 
     """
+    return load_policy(_built_in_path(name))
+
+
+def _built_in_path(name: str) -> Path:
     if name not in available():
         message = f"there is no policy {quoted(name)}; {nearest(name, available())}"
         raise InvalidValue(message)
-    return load_policy(_folder() / f"{name}.yaml")
+    return _folder() / f"{name}.yaml"
 
 
 def find_policy(reference: str, beside: Path) -> Policy:
@@ -94,13 +101,22 @@ def find_policy(reference: str, beside: Path) -> Policy:
         beside: the folder that a relative path starts from.
 
     Raises:
-        InvalidValue: there is no built-in policy of that name.
+        InvalidValue: there is no such policy.
         InvalidFile: the file has mistakes.
 
     """
-    if reference.endswith((".yaml", ".yml")):
-        return load_policy(beside / reference)
-    return built_in(reference)
+    path = _path_of(reference, beside)
+    return load_policy(path) if path else built_in(reference)
+
+
+def _path_of(reference: str, beside: Path) -> Path | None:
+    """Find the file that a reference names; None for a built-in policy's name."""
+    if not reference.endswith((".yaml", ".yml")):
+        return None
+    if not is_file(beside / reference):
+        message = f"there is no policy file {quoted(reference)}; its path starts beside this file"
+        raise InvalidValue(message)
+    return beside / reference
 
 
 def load_policy(path: Path, name: str | None = None) -> Policy:
@@ -116,16 +132,12 @@ def load_policy(path: Path, name: str | None = None) -> Policy:
     """
     shown = name or str(path)
     document = _extended(read_document(path, shown), path, shown, _LONGEST_CHAIN)
-    hooks = {CalendarSpan: _calendar_span, NoGrace: _grace, RetryPeriod: _retry_period}
-    loaded, mistakes = structure(document, PolicyFile, shown, hooks)
-    mistakes += [Mistake(shown, *place, message) for place, message in _more_mistakes(loaded, document)]
-    if mistakes:
-        raise InvalidFile(mistakes)
+    loaded = _structured(document, shown)
     wanted: Any = loaded
     return Policy(
         name=str(loaded.policy),
         expiring=wanted.expiring,
-        grace={str(kind): span or None for kind, span in wanted.grace.items()},
+        grace={str(kind): grace or None for kind, grace in wanted.grace.items()},
         cadence=loaded.cadence,
         retry_period=wanted.retry_period,
         outcomes=loaded.outcomes,
@@ -135,19 +147,31 @@ def load_policy(path: Path, name: str | None = None) -> Policy:
     )
 
 
+def _structured(document: Section, shown: str) -> PolicyFile:
+    hooks = {CalendarSpan: _calendar_span, NoGrace: _grace, RetryPeriod: _retry_period}
+    loaded, mistakes = structure(document, PolicyFile, shown, hooks)
+    mistakes += [Mistake(shown, *place, message) for place, message in _more_mistakes(loaded, document)]
+    if mistakes:
+        raise InvalidFile(mistakes)
+    return loaded
+
+
 def _extended(document: Section, path: Path, shown: str, depth: int) -> Section:
     """Lay a document over the one that it extends."""
     reference = document.get("extends")
     if not isinstance(reference, str):
         return document
     place = document.values_at["extends"]
-    parent_path = path.parent / reference if reference.endswith((".yaml", ".yml")) else _folder() / f"{reference}.yaml"
-    if not reference.endswith((".yaml", ".yml")) and reference not in available():
-        message = f"there is no policy {quoted(reference)}; {nearest(reference, available())}"
-        raise InvalidFile([Mistake(shown, *place, message)])
+    try:
+        beside = _path_of(reference, path.parent)
+        parent_path = beside or _built_in_path(reference)
+    except InvalidValue as error:
+        raise InvalidFile([Mistake(shown, *place, str(error))]) from None
     if depth == 0:
         raise InvalidFile([Mistake(shown, *place, "policies extend each other in a circle, or too deeply")])
     parent = _extended(read_document(parent_path, str(parent_path)), parent_path, shown, depth - 1)
+    if beside:
+        _structured(parent, str(parent_path))
     return _laid_over(parent, document)
 
 
@@ -158,17 +182,18 @@ def _laid_over(below: Section, above: Section) -> Section:
             old = merged.get(key)
             both = isinstance(value, Section) and isinstance(old, Section)
             merged[key] = _laid_over(old, value) if both and old is not None else value
-        merged.keys_at |= layer.keys_at
-        merged.values_at |= layer.values_at
+            # Places of the layer below are lines of another file.
+            merged.keys_at[key] = above.keys_at.get(key, above.place)
+            merged.values_at[key] = above.values_at.get(key, above.place)
     return merged
 
 
 def _calendar_span(value: Any, _: Any) -> Span:
-    span = Span.parse(text(value))
-    if span.ms or not span:
+    found = span(value)
+    if found.ms or not found:
         message = f"{quoted(value)} must be a number of days, weeks or months"
         raise InvalidValue(message)
-    return span
+    return found
 
 
 def _grace(value: Any, _: Any) -> Span | None:
@@ -189,8 +214,8 @@ def _more_mistakes(loaded: PolicyFile, document: Section) -> list[tuple[Place, s
     """Find what only the whole policy shows to be wrong."""
     wrong: list[tuple[Place, str]] = []
     for field in ("valid", "expiring"):
-        span: Span = getattr(loaded.cadence, field)
-        if not (span.days or span.months or span.ms >= MINUTE):
+        every: Span = getattr(loaded.cadence, field)
+        if not (every.days or every.months or every.ms >= MINUTE):
             wrong.append((document["cadence"].values_at[field], "must be at least 1 minute"))
     for section, needed in (("outcomes", OUTCOMES), ("notifications", tuple(NOTIFICATIONS))):
         missing = [name for name in needed if name not in document[section]]

@@ -22,7 +22,7 @@ from licfsm.license import OPERATIONS
 from licfsm.lifecycle import AUTO_UPDATE, ENTITLEMENT, REGIONS
 from licfsm.loading.document import Place, Scalar, closest, quoted
 from licfsm.loading.policies import find_policy
-from licfsm.loading.structure import OneOf, Shorthand, text
+from licfsm.loading.structure import OneOf, Shorthand, span, text
 from licfsm.policy import MAIL_REPEATS, OUTCOMES, Policy
 from licfsm.scenario.story import HOST_ACTIONS
 
@@ -192,11 +192,11 @@ def _when(value: Any, _: Any) -> When:
 
 
 def _exact_span(value: Any, _: Any) -> ExactSpan:
-    span = Span.parse(text(value))
-    if span.months:
+    found = span(value)
+    if found.months:
         message = f"{quoted(value)} must be a number of seconds, minutes, hours or days"
         raise InvalidValue(message)
-    return ExactSpan(span.ms + span.days * instants.DAY)
+    return ExactSpan(found.ms + found.days * instants.DAY)
 
 
 def _zone(value: Any, _: Any) -> pendulum.Timezone:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -32,17 +32,26 @@ from licfsm.scenario.story import NOW, Entry, Expect, HostDoes, Offer, ServerAns
 
 __all__ = ["load_scenario", "scenario_files"]
 
+_EARLIEST_EXPIRY: Final = dt.date(1000, 1, 1)
+
 
 def scenario_files(paths: list[str]) -> list[Path]:
     """List the files that paths name: files in the order given, folders recursively and sorted."""
     found: list[Path] = []
     for name in paths:
         path = Path(name)
-        if path.is_dir():
+        if _is_folder(path):
             found += sorted(entry for entry in path.rglob("*") if entry.suffix in {".yaml", ".yml"} and entry.is_file())
         else:
             found.append(path)
     return found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False  # a name that cannot be one; reading it will say so
 
 
 def load_scenario(path: Path, name: str | None = None) -> Story:
@@ -77,6 +86,7 @@ class _Resolver:
         self.start: int | None = None
         self.expiry = NEVER
         self.at = 0
+        self.clocks: list[tuple[int, When, int]] = []
 
     def wrong(self, place: Place, message: str) -> None:
         self.mistakes.append(Mistake(self.name, *place, message))
@@ -90,6 +100,7 @@ class _Resolver:
             key = attrs.evolve(key, issued=instants.from_ms(start, self.zone))
         entries = self.entries(start)
         end = self.end(start, entries)
+        self.check_clocks(end)
         if self.mistakes:
             raise InvalidFile(self.mistakes)
         return Story(
@@ -102,6 +113,7 @@ class _Resolver:
             jobs=loaded.jobs,
             start=start,
             end=end,
+            end_place=self.last_time().place,
             entries=entries,
             never=loaded.never,
             reaches=loaded.reaches,
@@ -115,6 +127,18 @@ class _Resolver:
         if end < last:
             self.wrong(self.loaded.until.place, f"the story ends before its last entry, {instants.isoformat(last)}")
         return end
+
+    def last_time(self) -> When:
+        """Say which time in the file is the story's last."""
+        loaded = self.loaded
+        return loaded.until or (loaded.timeline[-1].at if loaded.timeline else loaded.start)
+
+    def check_clocks(self, end: int) -> None:
+        """Make sure that the host's clock, set forward, stays within the calendar until it is set again."""
+        ends = [at for at, _, _ in self.clocks[1:]] + [end]
+        for (at, written, shown), until in zip(self.clocks, ends, strict=False):
+            if shown + max(0, until - at) > instants.LATEST:
+                self.wrong(written.place, "the host's clock would run past the year 9500 before the story ends")
 
     def check_type(self, kind: str | None, place: Place) -> None:
         for policy in self.policies:
@@ -152,6 +176,8 @@ class _Resolver:
         found = None if when is None else self.date_or_instant(when)
         if when and found is not None:
             day = found if isinstance(found, dt.date) else instants.wall(found, self.zone).date()
+            if day < _EARLIEST_EXPIRY:
+                self.wrong(when.place, f"expiry {day} lies before the year {_EARLIEST_EXPIRY.year}")
             if day > LATEST_EXPIRY:
                 self.wrong(when.place, f"expiry {day} lies after {LATEST_EXPIRY}; leave it out for a perpetual key")
         return found
@@ -187,7 +213,7 @@ class _Resolver:
 
     def entries(self, start: int) -> tuple[Entry, ...]:
         found: list[Entry] = []
-        previous, asleep_until = start, start
+        previous, asleep_until = start, instants.EARLIEST
         sections = self.document.get("timeline") or ()
         for section, entry in zip(sections, self.loaded.timeline, strict=True):
             before = len(self.mistakes)
@@ -272,7 +298,9 @@ class _Resolver:
         changes: list[WorldChanges] = []
         for field in section:
             if field == "clock" and given.clock:
-                changes.append(WorldChanges(clock=self.instant(given.clock)))
+                shown = self.instant(given.clock)
+                self.clocks.append((self.at, given.clock, shown))
+                changes.append(WorldChanges(clock=shown))
             elif field == "policy" and given.policy:
                 changes.append(WorldChanges(policy=given.policy))
             elif field == "mail" and given.mail:

@@ -21,14 +21,16 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn
 
 from licfsm.errors import InvalidFile, InvalidValue, Mistake
-from licfsm.instants import Span
+from licfsm.instants import DAY, Span
 from licfsm.loading.document import Items, Place, Scalar, Section, nearest, quoted
 
-__all__ = ["OneOf", "Shorthand", "structure"]
+__all__ = ["OneOf", "Shorthand", "span", "structure", "text"]
 
 T = TypeVar("T")
 _WRONG: Final = "what is wrong in it"
 _MOST_DIGITS: Final = 12
+_LONGEST_SPAN: Final = 100 * 366
+"""In days: from the latest time of a story on, a policy's steps must still find a date."""
 
 
 @attrs.frozen
@@ -111,7 +113,7 @@ def _converter() -> cattrs.Converter:
     made.register_structure_hook(str, lambda value, _: text(value))
     made.register_structure_hook(int, lambda value, _: count(value))
     made.register_structure_hook(bool, lambda value, _: truth(value))
-    made.register_structure_hook(Span, lambda value, _: Span.parse(text(value)))
+    made.register_structure_hook(Span, lambda value, _: span(value))
     made.register_structure_hook_factory(_is_choice, _choice_hook)
     made.register_structure_hook_factory(_is(tuple), lambda kind: _list_hook(kind, made))
     made.register_structure_hook_factory(_is(dict), lambda kind: _dict_hook(kind, made))
@@ -150,6 +152,15 @@ def truth(value: Any) -> bool:
         message = f"{quoted(written)} must be true or false"
         raise InvalidValue(message)
     return written.lower() == "true"
+
+
+def span(value: Any) -> Span:
+    """Take a length of time."""
+    found = Span.parse(text(value))
+    if found.months * 31 + found.days + found.ms // DAY > _LONGEST_SPAN:
+        message = f"{quoted(value)} is longer than 100 years"
+        raise InvalidValue(message)
+    return found
 
 
 def _kind(value: Any) -> str:

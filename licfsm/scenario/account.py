@@ -126,7 +126,6 @@ def _folded(lines: list[Told], zone: pendulum.Timezone) -> Iterator[Told]:
             first.text = (
                 f"{len(run)} × {first.text.removeprefix('check: ')}, every {every}, until {when(run[-1].at, zone)}"
             )
-            first.auto_update = run[-1].auto_update
             place += len(run)
         else:
             place += 1

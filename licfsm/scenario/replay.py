@@ -24,7 +24,9 @@ from licfsm.scenario.story import NOW, Entry, Expect, HostDoes, ServerAnswers, S
 
 __all__ = ["Action", "Check", "Failure", "Notification", "Replay", "Transition", "replay"]
 
-LONGEST_TRACE: Final = 5_000_000
+MOST_STEPS: Final = 500_000
+"""How many steps a story may take: half a minute of waiting; a question every minute for half a year."""
+
 _HOST_EVENTS: Final[dict[str, ev.Event]] = {
     "enable": ev.Enable(),
     "disable": ev.Disable(),
@@ -123,7 +125,7 @@ def replay(story: Story, watch: Callable[[int], None] | None = None) -> Replay:
         watch: told now and then which instant is reached, in milliseconds.
 
     Raises:
-        InvalidFile: more happens in it than can be kept.
+        InvalidFile: more happens in it than anyone can wait for, or read.
 
     """
     return _World(story, watch).live()
@@ -167,7 +169,6 @@ class _World:
 
     def live(self) -> Replay:
         story = self.story
-        self.observe(story.start, self.license.step(ev.Tick(), story.start))
         for at, group in itertools.groupby(story.entries, lambda entry: entry.at):
             self.instant(at, list(group))
         self.run(story.end)
@@ -177,11 +178,14 @@ class _World:
 
     def instant(self, at: int, entries: Sequence[Entry]) -> None:
         self.run(at - 1)
+        shift = self.shift
         for entry in entries:
             if isinstance(entry.what, ServerAnswers):
                 self.server(at, entry.what)
             elif isinstance(entry.what, WorldChanges):
                 self.world(at, entry.what)
+        if self.asleep_until is None:
+            self.notice_world(at, self.shift - shift)
         self.run(at)
         for entry in entries:
             if isinstance(entry.what, HostDoes):
@@ -202,13 +206,25 @@ class _World:
 
     def wake(self, at: int) -> None:
         self.asleep_until = None
-        slept_at = self.clock.now_ms()
         self.note(Action(at, at + self.shift, "host", "wake"))
         self.deliver_mail(at)
-        self.clock.move_to(at + self.shift)
-        self.change_policy(at, at + self.shift)
-        by = at + self.shift - slept_at
-        self.observe(at + self.shift, self.license.step_clock(by, interrupted=True))
+        self.notice_world(at, at + self.shift - self.clock.now_ms(), asleep=True)
+
+    def notice_world(self, at: int, by: int, *, asleep: bool = False) -> None:
+        """Let the host notice what changed outside, all at once; one that sleeps notices when it wakes.
+
+        Args:
+            at: the instant, true time.
+            by: how far its clock moved otherwise than by running.
+            asleep: whether it slept until now.
+
+        """
+        now = at + self.shift
+        self.clock.move_to(now)
+        if self.policy is not self.license.policy:
+            self.observe(now, self.license.step(ev.PolicyChanged(self.policy), now))
+        if by or asleep:
+            self.observe(now, self.license.step_clock(by, interrupted=asleep))
 
     # ------------------------------------------------------------------------------------ what happens
 
@@ -218,33 +234,20 @@ class _World:
 
     def world(self, at: int, change: WorldChanges) -> None:
         if change.clock is not None:
-            self.set_clock(at, change.clock)
+            self.shift = change.clock - at
+            told = f"clock: {instants.isoformat(change.clock)}"
         elif change.policy is not None:
-            self.note(Action(at, at + self.shift, "world", f"policy: {change.policy.name}"))
             self.policy = change.policy
-            if self.asleep_until is None:
-                self.change_policy(at, at + self.shift)
+            told = f"policy: {change.policy.name}"
         elif change.mail is not None:
             self.mail_up = change.mail
-            self.note(Action(at, at + self.shift, "world", "mail: up" if change.mail else "mail: down"))
-            if self.asleep_until is None:
-                self.deliver_mail(at)
-        elif change.target is not None:
-            self.target_ok = change.target
-            self.note(Action(at, at + self.shift, "world", "target: ok" if change.target else "target: fails"))
-
-    def change_policy(self, at: int, now: int) -> None:
-        """Tell the license of its policy; a host that sleeps learns of it when it wakes."""
-        effects = self.license.step(ev.PolicyChanged(self.policy), now)
-        self.observe(at + self.shift, effects)
-
-    def set_clock(self, at: int, shown: int) -> None:
-        by = shown - (at + self.shift)
-        self.shift = shown - at
-        self.note(Action(at, shown, "world", f"clock: {instants.isoformat(shown)}"))
+            told = "mail: up" if change.mail else "mail: down"
+        else:
+            self.target_ok = bool(change.target)
+            told = "target: ok" if change.target else "target: fails"
+        self.note(Action(at, at + self.shift, "world", told))
         if self.asleep_until is None:
-            self.clock.move_to(shown)
-            self.observe(shown, self.license.step_clock(by))
+            self.deliver_mail(at)
 
     def host(self, at: int, does: HostDoes) -> None:
         now = at + self.shift
@@ -289,6 +292,11 @@ class _World:
         at = now - self.shift
         trace = self.result.trace
         self.steps += 1
+        if self.steps > MOST_STEPS:
+            message = (
+                f"too much happens: {MOST_STEPS} steps reach only {instants.isoformat(at)}; let the story end earlier"
+            )
+            raise InvalidFile([Mistake(self.story.file, *self.story.end_place, message)])
         if self.watch and not self.steps % _WATCH_EVERY:
             self.watch(at)
         for effect in effects:
@@ -305,9 +313,6 @@ class _World:
                 trace += lines
             elif type(effect) is fx.Checked:
                 trace.append(Check(at, now, self.asked, effect.due, effect.outcome, effect.failed))
-        if len(trace) > LONGEST_TRACE:
-            message = f"more than {LONGEST_TRACE} things happen in this story; let it end earlier"
-            raise InvalidFile([Mistake(self.story.file, 1, 1, message)])
 
     def deliver_mail(self, at: int) -> None:
         if self.mail_up:
@@ -348,7 +353,7 @@ class _World:
     def counted(self) -> dict[str, int]:
         """Count the lines of the trace so far, from where they were last counted."""
         trace = self.result.trace
-        for line in itertools.islice(trace, self.counted_to, None):
+        for line in trace[self.counted_to :]:
             if isinstance(line, Check):
                 self.counts["checks"] += 1
                 self.counts["failures"] += line.failed

@@ -47,7 +47,7 @@ class Offer:
         kind = self.type or installed.type
         issued = self.issued
         if not self.stated and issued == installed.issued_at:
-            issued += 1
+            issued = min(issued + 1, instants.LATEST)
         key = attrs.evolve(installed, expires=expires, type=kind, issued=instants.from_ms(issued, zone))
         return installed if (key.expires_at, kind) == (installed.expires_at, installed.type) else key
 
@@ -120,6 +120,7 @@ class Story:
         jobs: operation -> its kind.
         start: the first instant.
         end: the last instant, which still counts.
+        end_place: line and column of that instant in the file, for messages.
         entries: in the order of time.
         never: states that must not be seen.
         reaches: states that must be seen.
@@ -135,6 +136,7 @@ class Story:
     jobs: Mapping[str, str]
     start: int
     end: int
+    end_place: tuple[int, int]
     entries: tuple[Entry, ...]
     never: tuple[str, ...]
     reaches: tuple[str, ...]
