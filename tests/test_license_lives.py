@@ -91,5 +91,4 @@ def test_no_life_breaks_the_rules(
         assert story.allows("paid") == (story.state.entitlement != "FreeMode")
         assert (record.auto_update == "Checking") == (record.origin is not None)
         assert (record.disabled_by is not None) == ("AutoUpdateDisabled" in {record.auto_update, record.origin})
-        assert record.went_back <= (record.latest > story.clock.now_ms())
         assert (record.next_at == NEVER) >= (record.auto_update in {"Off", "Checking", "AutoUpdateDisabled"})

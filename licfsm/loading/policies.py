@@ -8,6 +8,7 @@ is told where the policy above says so.
 from __future__ import annotations
 
 import functools
+import re
 import string
 from importlib.resources import files
 from pathlib import Path
@@ -254,6 +255,8 @@ def _outcome_mistakes(name: str, outcome: Outcome, section: Section) -> list[tup
 
 
 def _template_mistakes(template: str, fields: tuple[str, ...]) -> list[str]:
+    if not fields and re.search("[{}]", template):
+        return [f"{quoted(template)}: this text has no placeholders; leave the braces out"]
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
@@ -263,6 +266,5 @@ def _template_mistakes(template: str, fields: tuple[str, ...]) -> list[str]:
         if field is None:
             continue
         if form or conversion or field not in fields:
-            known = nearest(field, fields) if fields else "this text has none"
-            wrong.append(f"unknown placeholder {quoted('{' + field + '}')}; {known}")
+            wrong.append(f"unknown placeholder {quoted('{' + field + '}')}; {nearest(field, fields)}")
     return wrong

@@ -152,7 +152,7 @@ class TestForm:
             ("texts: {valid: '{days:>9999999}'}\n", "4:16: unknown placeholder '{days}'; did you mean 'days'?"),
             ("texts: {valid: '{days.real}'}\n", "4:16: unknown placeholder '{days.real}'; did you mean 'days'?"),
             ("texts: {valid: '{}'}\n", "4:16: unknown placeholder '{}'; one of days"),
-            ("texts: {expired: '{days}'}\n", "4:18: unknown placeholder '{days}'; this text has none"),
+            ("texts: {expired: '{days}'}\n", "4:18: '{days}': this text has no placeholders; leave the braces out"),
             ("texts: {valid: '{days'}\n", "4:16: '{days': expected '}' before end of string; write {{ for a brace"),
             ("texts: {valid: [a]}\n", "4:16: must be a text, not a list"),
             ("notifications: {recoverd: x}\n", "4:17: unknown word 'recoverd'; did you mean 'recovered'?"),
