@@ -115,8 +115,9 @@ def tell(
     """
     channels = only or (_EVERYWHERE if mail and step.mail_repeat != "none" else _NOT_MAILED)
     template = step.policy.notifications[text or name]
-    told = template.format_map({key: clean_text(value) for key, value in values.items()})
-    step.told.append(fx.Notify(name, channels, told, level))
+    for key, value in values.items():
+        values[key] = clean_text(value)
+    step.told.append(fx.Notify(name, channels, template.format_map(values), level))
 
 
 def days_text(days: int) -> str:
