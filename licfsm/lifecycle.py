@@ -116,6 +116,8 @@ _E: Final = ENTITLEMENT
 _A: Final = AUTO_UPDATE
 _ANY_ENTITLEMENT: Final = REGIONS[ENTITLEMENT]
 _REDERIVE: Final = ("new_key", "policy_changed", "clock_corrected")
+_GOOD: Final = ("renewed", "current")
+_BAD: Final = ("retry", "give_up")
 _RESUMABLE: Final = ("disabled_by_deadline", "expires_later")
 _AHEAD_AGAIN: Final = ("disabled_by_deadline", "deadline_ahead")
 
@@ -204,7 +206,7 @@ ROWS: Final = (
     ),
     Row(_A, ("check_due",), (OFF, CHECKING, AUTO_UPDATE_DISABLED), None, why="3.5 nothing is due here"),
     # ------------------------------------------------------------------ automatic update: the answer
-    Row(_A, ("renewed",), (CHECKING,), OFF, ("begun_in_off",), ("note_success",), why="6.3 returns to where it began"),
+    Row(_A, _GOOD, (CHECKING,), OFF, ("begun_in_off",), ("note_success",), why="6.3 returns to where it began"),
     Row(
         _A,
         ("renewed",),
@@ -216,18 +218,7 @@ ROWS: Final = (
     ),
     Row(
         _A,
-        ("renewed",),
-        (CHECKING,),
-        AUTO_UPDATE_DISABLED,
-        ("begun_in_disabled",),
-        ("note_success",),
-        why="6.3 returns to where it began",
-    ),
-    Row(_A, ("renewed",), (CHECKING,), SCHEDULED, (), ("note_success", "schedule"), why="4.1 by cadence again"),
-    Row(_A, ("current",), (CHECKING,), OFF, ("begun_in_off",), ("note_success",), why="6.3 returns to where it began"),
-    Row(
-        _A,
-        ("current",),
+        _GOOD,
         (CHECKING,),
         AUTO_UPDATE_DISABLED,
         ("begun_in_disabled",),
@@ -243,11 +234,11 @@ ROWS: Final = (
         ("give_up_by_deadline",),
         why="5.1 the last question brought no new key",
     ),
-    Row(_A, ("current",), (CHECKING,), SCHEDULED, (), ("note_success", "schedule"), why="4.1 by cadence"),
-    Row(_A, ("retry",), (CHECKING,), OFF, ("begun_in_off",), ("note_failure",), why="6.3 returns to where it began"),
+    Row(_A, _GOOD, (CHECKING,), SCHEDULED, (), ("note_success", "schedule"), why="4.1 by cadence"),
+    Row(_A, _BAD, (CHECKING,), OFF, ("begun_in_off",), ("note_failure",), why="6.3 returns to where it began"),
     Row(
         _A,
-        ("retry",),
+        _BAD,
         (CHECKING,),
         AUTO_UPDATE_DISABLED,
         ("begun_in_disabled",),
@@ -272,16 +263,6 @@ ROWS: Final = (
         ("note_failure", "retry_later"),
         why="4.1 again after the outcome's interval",
     ),
-    Row(_A, ("give_up",), (CHECKING,), OFF, ("begun_in_off",), ("note_failure",), why="6.3 returns to where it began"),
-    Row(
-        _A,
-        ("give_up",),
-        (CHECKING,),
-        AUTO_UPDATE_DISABLED,
-        ("begun_in_disabled",),
-        ("note_failure",),
-        why="6.3 returns to where it began",
-    ),
     Row(
         _A,
         ("give_up",),
@@ -293,7 +274,7 @@ ROWS: Final = (
     ),
     Row(
         _A,
-        ("renewed", "current", "retry", "give_up"),
+        (*_GOOD, *_BAD),
         (OFF, SCHEDULED, RETRYING, AUTO_UPDATE_DISABLED),
         None,
         why="7.3 no question is under way here",
