@@ -87,10 +87,15 @@ def take(step: Step, event: ev.Event) -> None:
 
     Raises:
         KeyRejected: a key installed by hand is refused.
+        InvalidValue: what happened is no event, or an impossible answer.
 
     """
     record = step.record
-    _HANDLERS[type(event)](step, event)
+    handler = _HANDLERS.get(type(event))
+    if handler is None:
+        message = f"{event!r} is no event; see licfsm.events"
+        raise InvalidValue(message)
+    handler(step, event)
     if record.held and record.auto_update != CHECKING:
         record.held = False
     # A changed policy comes before the question due at that instant, for whose answer notices wait (7.1, 7.2).
@@ -302,7 +307,7 @@ def _outcome(step: Step, event: ev.Answered) -> str:
     """4.3: what an answer comes to against the key that is installed when it arrives (6.5)."""
     key, old = event.key, step.key
     if event.outcome not in OUTCOMES or (event.outcome == "new_key" and key is None):
-        message = f"an answer is one of {', '.join(OUTCOMES)}, and new_key comes with a key; not {event.outcome!r}"
+        message = f"an answer is one of {', '.join(OUTCOMES)}, and new_key comes with its key; got {event.outcome!r}"
         raise InvalidValue(message)
     if event.outcome != "new_key" or key is None:
         return event.outcome

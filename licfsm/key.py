@@ -62,8 +62,11 @@ def _zone(value: str | pendulum.Timezone) -> pendulum.Timezone:
 
 def _read(value: dt.date | str | None) -> dt.date | None:
     """Read text as a date, or a time; one without an offset stays naive until the zone is known."""
-    if not isinstance(value, str):
+    if value is None or isinstance(value, dt.date):
         return value
+    if not isinstance(value, str):
+        message = f"{value!r} is no date or time; give a date, a datetime, or ISO text"
+        raise InvalidValue(message)
     found = instants.parse_instant(value, instants.UTC)
     if isinstance(found, dt.date):
         return found

@@ -89,6 +89,10 @@ class License:
         record: Record | None = None,
     ) -> None:
         """Take over a license, or begin a new one in the state that its key's dates say (rules.md 2.5)."""
+        for name, value, kind in (("key", key, LicenseKey), ("policy", policy, str | Policy), ("clock", clock, Clock)):
+            if not isinstance(value, kind):
+                message = f"{name} must be a {getattr(kind, '__name__', 'name or a Policy')}; not {value!r}"
+                raise InvalidValue(message)
         if mail not in (None, *MAIL_REPEATS):
             message = f"mail must be one of {', '.join(MAIL_REPEATS)}, or None for the policy's; not {mail!r}"
             raise InvalidValue(message)
@@ -245,12 +249,18 @@ class License:
         Returns:
             All that came of it, in order; empty with ``observe``.
 
+        Raises:
+            InvalidValue: the clock cannot be moved, or is past that time.
+
         """
         clock = self.clock
         if not isinstance(clock, MovableClock):
             message = "only a clock that can be moved is advanced; on a real one, step by Tick at next_due()"
             raise InvalidValue(message)
         end = to if isinstance(to, int) else _moment(to, self.key)
+        if end < clock.now_ms():
+            message = f"{instants.isoformat(end)} lies before the clock; time only advances"
+            raise InvalidValue(message)
         happened: list[fx.Effect] = []
         note = observe or (lambda _, effects: happened.extend(effects))
         now = clock.now_ms()

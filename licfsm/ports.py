@@ -6,7 +6,7 @@ Nothing here decides a rule: an adapter says what is, or does what an effect say
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -15,6 +15,7 @@ from licfsm.key import LicenseKey
 __all__ = ["Answer", "Clock", "LicenseServer", "Question", "Target"]
 
 
+@runtime_checkable
 class Clock(Protocol):
     """Tells the time."""
 

@@ -72,6 +72,27 @@ class TestAnswers:
         assert "Checking" == lic.state.auto_update
 
 
+class TestMisuse:
+    @pytest.mark.parametrize(
+        "wrong", [{"key": {"id": "ACME-1"}}, {"policy": None}, {"clock": "2025-02-01"}], ids=["key", "policy", "clock"]
+    )
+    def test_of_arguments_is_told(self, wrong: dict[str, object]) -> None:
+        """An argument of the wrong kind is told by its name."""
+        good = {"key": life("2025-02-01").key, "policy": "veeam-9", "clock": licfsm.ManualClock("2025-02-01")}
+        with pytest.raises(InvalidValue, match=f"{next(iter(wrong))} must be a "):
+            licfsm.License(**(good | wrong))
+
+    def test_of_an_event_is_told(self) -> None:
+        """What is no event is refused, and changes nothing."""
+        with pytest.raises(InvalidValue, match="'enable' is no event"):
+            life("2025-02-01").step("enable", 0)
+
+    def test_of_an_expiry_is_told(self) -> None:
+        """A number is no date."""
+        with pytest.raises(InvalidValue, match="5 is no date or time"):
+            licfsm.LicenseKey(id="ACME-1", type="trial", expires=5)
+
+
 class TestSessions:
     def test_an_interrupted_check_leaves_its_entry(self) -> None:
         """The attempt that a restart interrupts is marked, before another one begins (7.3, 8.1)."""

@@ -271,9 +271,10 @@ class TestAdvance:
         assert "Grace" == story.state.entitlement
 
     def test_never_goes_back(self, begin: Callable) -> None:
-        """An end that is past leaves the clock alone."""
+        """An end that is past is refused, and leaves the clock alone."""
         story = begin("2025-02-10")
-        story.advance("2025-02-01")
+        with pytest.raises(InvalidValue, match="lies before the clock"):
+            story.advance("2025-02-01")
         assert "2025-02-10T00:00:00Z" == story.clock.now.to_iso8601_string()
 
     def test_leaves_a_question_open_without_a_server(self, begin: Callable) -> None:

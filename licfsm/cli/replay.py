@@ -51,7 +51,14 @@ def replay(paths: tuple[str, ...], *, as_json: bool, only: str | None, quiet: bo
             stream.reconfigure(errors="backslashreplace")
     run = _Run(as_json=as_json, only=(only or "").lower(), quiet=quiet)
     files = scenario_files(list(paths))
-    run.all(files)
+    try:
+        run.all(files)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # click ends in silence
+    except OSError as error:
+        click.echo(f"cannot write: {error.strerror}", err=True)
+        sys.exit(REFUSED)
     if not run.passed + run.failed + run.refused:
         run.err.print(Text(f"no scenario there has {only!r} in its title or file name" if files else _NO_FILES))
         sys.exit(REFUSED)
@@ -101,7 +108,16 @@ class _Run:
         if self.as_json:
             click.echo(json.dumps(document(result)))
         elif not (self.quiet and result.passed):
-            self.out.print(_shown(result, quiet=self.quiet))
+            self.show(_shown(result, quiet=self.quiet))
+
+    def show(self, what: Group) -> None:
+        """Print; in a pipe without the blanks that fill up lines."""
+        if self.out.is_terminal:
+            self.out.print(what)
+            return
+        with self.out.capture() as captured:
+            self.out.print(what)
+        sys.stdout.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
 
     def refuse(self, path: Path, mistakes: list[Mistake]) -> None:
         self.refused += 1

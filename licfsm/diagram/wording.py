@@ -93,7 +93,7 @@ GUARDS: Final[Mapping[str, str]] = {
 
 _LAST: Final = "and at the retry period's end"
 _SYMBOLIC: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("expiring", VALID): ("some days before expiry",),
+    ("expiring", VALID): ("some days before", "the expiration date"),
     ("grace_over", GRACE): ("end of the grace period",),
     ("check_due", SCHEDULED): ("by cadence", _LAST),
     ("check_due", RETRYING): ("after the retry interval", _LAST),
@@ -138,7 +138,7 @@ def of_policies(policies: Sequence[Policy]) -> Wording:
 def _when(policy: Policy) -> dict[tuple[str, str], tuple[str, ...]]:
     valid, expiring = _every(policy.cadence.valid), _every(policy.cadence.expiring)
     return {
-        ("expiring", VALID): (f"{policy.expiring} before expiry",),
+        ("expiring", VALID): (f"{policy.expiring} before", "the expiration date"),
         ("expired", EXPIRING): ("at expiry",),
         ("grace_over", GRACE): (_grace(policy),),
         ("check_due", SCHEDULED): (f"{valid} in Valid", f"{expiring} from Expiring on", _LAST),

@@ -18,11 +18,11 @@ import attrs
 
 from licfsm.errors import InvalidFile, InvalidValue, Mistake
 from licfsm.instants import MINUTE, Span
-from licfsm.loading.document import Place, Section, is_file, nearest, quoted, read_document
+from licfsm.loading.document import LARGEST_FILE, Place, Section, is_file, nearest, quoted, read_document
 from licfsm.loading.structure import OneOf, span, structure
 from licfsm.policy import MAIL_REPEATS, NOTIFICATIONS, OUTCOMES, REACTIONS, Cadence, Outcome, Policy, Texts
 
-__all__ = ["available", "built_in", "find_policy", "load_policy"]
+__all__ = ["available", "built_in", "find_policy", "is_policy", "load_policy"]
 
 MONTH_OF_EXPIRY: Final = "days of the month of expiry"
 SESSIONS: Final = ("success", "warning", "failed")
@@ -33,6 +33,7 @@ _TEXT_FIELDS: Final = {
     "target_failed": ("target", "reason"),
 }
 _LONGEST_CHAIN: Final = 8
+_POLICY_KEYS: Final = {b"extends", b"grace", b"cadence", b"outcomes"}
 _CENTURY: Final = 36_525
 
 
@@ -92,6 +93,19 @@ def _built_in_path(name: str) -> Path:
         message = f"there is no policy {quoted(name)}; {nearest(name, available())}"
         raise InvalidValue(message)
     return _folder() / f"{name}.yaml"
+
+
+def is_policy(path: Path) -> bool:
+    """Say whether a file looks like a policy rather than a scenario: by its keys at the left margin."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(LARGEST_FILE)
+    except OSError:
+        return False  # reading it as a scenario will say what is wrong
+    keys = set(re.findall(rb"^(\w+):", head, re.MULTILINE))
+    return (
+        b"policy" in keys and not keys & {b"scenario", b"license", b"start", b"timeline"} and bool(keys & _POLICY_KEYS)
+    )
 
 
 def find_policy(reference: str, beside: Path) -> Policy:

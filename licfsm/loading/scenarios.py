@@ -17,6 +17,7 @@ from licfsm.errors import InvalidFile, InvalidValue, Mistake
 from licfsm.instants import NEVER, Span
 from licfsm.key import LATEST_EXPIRY, LicenseKey
 from licfsm.loading.document import Place, Section, nearest, quoted, read_document
+from licfsm.loading.policies import is_policy
 from licfsm.loading.scenario_file import (
     EntrySection,
     ExpectSection,
@@ -36,12 +37,16 @@ _EARLIEST_EXPIRY: Final = dt.date(1000, 1, 1)
 
 
 def scenario_files(paths: list[str]) -> list[Path]:
-    """List the files that paths name: files in the order given, folders recursively and sorted."""
+    """List the files that paths name: files in the order given, folders recursively and sorted.
+
+    A policy that lies in a folder is no scenario, and is left out.
+    """
     found: list[Path] = []
     for name in paths:
         path = Path(name)
         if _is_folder(path):
-            found += sorted(entry for entry in path.rglob("*") if entry.suffix in {".yaml", ".yml"} and entry.is_file())
+            files = (entry for entry in path.rglob("*") if entry.suffix in {".yaml", ".yml"} and entry.is_file())
+            found += sorted(entry for entry in files if not is_policy(entry))
         else:
             found.append(path)
     return found

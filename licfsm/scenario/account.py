@@ -61,36 +61,38 @@ def _told(result: Replay) -> Iterator[Told]:
     """Tell the trace line by line; a question that is answered at once is one line with its answer."""
     entitlement, auto_update = result.first
     last_check: Told | None = None
+    open_: list[Told] = []  # the last check, and what its key changed, before automatic update went on
     lines = result.trace
     for place, line in enumerate(lines):
         if isinstance(line, Transition):
             if line.region == ENTITLEMENT:
                 entitlement = line.target
-                yield Told(
-                    line.at, f"{line.trigger}: {line.source} to {line.target}", entitlement, auto_update, "change"
-                )
+                open_.append(_changed(line, entitlement, auto_update))
+                yield open_[-1]
                 continue
             auto_update = line.target
             if line.source == CHECKING and last_check and last_check.at == line.at:
-                last_check.auto_update = line.target
-            elif line.target == CHECKING:
-                if not _undisturbed(lines, place):
-                    yield Told(line.at, f"{line.trigger}: asks the server", entitlement, auto_update, "change")
-            else:
-                yield Told(
-                    line.at, f"{line.trigger}: {line.source} to {line.target}", entitlement, auto_update, "change"
-                )
+                for told in open_:
+                    told.auto_update = line.target
+            elif line.target != CHECKING or not _undisturbed(lines, place):
+                yield _changed(line, entitlement, auto_update)
         elif isinstance(line, Check):
             kind = "failure" if line.failed else "check"
             last_check = Told(line.at, f"check: {line.outcome}", entitlement, auto_update, kind)
+            open_ = [last_check]
             yield last_check
         elif isinstance(line, Notification):
             if line.name == "update_failed" and last_check and last_check.at == line.at:
                 last_check.mails += line.channel == "mail"
-            elif told := _notice(lines, place, line):
-                yield Told(line.at, told, entitlement, auto_update, "notice", int(line.channel == "mail"))
+            elif words := _notice(lines, place, line):
+                yield Told(line.at, words, entitlement, auto_update, "notice", int(line.channel == "mail"))
         else:
             yield Told(line.at, f"{line.kind}: {line.action}", entitlement, auto_update, "action")
+
+
+def _changed(line: Transition, entitlement: str, auto_update: str) -> Told:
+    what = "asks the server" if line.target == CHECKING else f"{line.source} to {line.target}"
+    return Told(line.at, f"{line.trigger}: {what}", entitlement, auto_update, "change")
 
 
 def _undisturbed(lines: list[Line], place: int) -> bool:

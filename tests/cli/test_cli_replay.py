@@ -378,3 +378,11 @@ class TestProgress:
         console.file.close()
         shown = console.export_text()
         assert ("38 %" in shown, "75 %" in shown) == (True, True)  # 1.5 and 3 of 4
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    """Output that cannot be written ends with one line and status 2, which is no failed expectation."""
+    (tmp_path / "good.yaml").write_text(GOOD)
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*COMMAND, "good.yaml"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (2, b"cannot write: No space left on device\n") == (done.returncode, done.stderr.replace(b"\r", b""))

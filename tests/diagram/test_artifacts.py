@@ -145,4 +145,4 @@ def test_a_policy_file_is_drawn_under_its_own_name(tmp_path: Path) -> None:
     (tmp_path / "acme.yaml").write_text("version: 1\npolicy: acme/1\nextends: veeam-9\nexpiring: 3 weeks\n")
     run("--policy", tmp_path / "acme.yaml", "--out", tmp_path)
 
-    assert "3 weeks before expiry" in (tmp_path / "entitlement-acme-1.mmd").read_text(encoding="utf-8")
+    assert "3 weeks before" in (tmp_path / "entitlement-acme-1.mmd").read_text(encoding="utf-8")

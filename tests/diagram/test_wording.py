@@ -39,7 +39,7 @@ def test_each_timer_says_when(wording: Wording) -> None:
 def test_figures_stand_only_where_all_policies_agree(wording: Wording) -> None:
     """A difference between policies is told by the name of the time."""
     assert wording.policy == ""
-    assert wording.when["expiring", "Valid"] == ("7 days before expiry",)
+    assert wording.when["expiring", "Valid"] == ("7 days before", "the expiration date")
     assert wording.when["grace_over", "Grace"] == ("end of the grace period",)
     assert wording.guards["has_grace"] == "grace period granted"
 
@@ -68,7 +68,7 @@ def test_another_products_policy_is_told_from_its_values() -> None:
         name: attrs.evolve(rule, retry=rule.retry and Span.parse("2 hours")) for name, rule in policy.outcomes.items()
     }
 
-    assert other.when["expiring", "Valid"] == ("3 weeks before expiry",)
+    assert other.when["expiring", "Valid"] == ("3 weeks before", "the expiration date")
     assert other.when["grace_over", "Grace"] == ("never",)
     assert other.guards["last_chance"] == "retry period over: 5 days after expiry"
     assert of_policies([attrs.evolve(policy, outcomes=one)]).when["check_due", "Retrying"][0] == "every 2 hours"
@@ -81,6 +81,6 @@ def test_policies_that_agree_on_nothing_are_told_without_figures() -> None:
     other = attrs.evolve(policy, expiring=Span.parse("3 weeks"), cadence=cadence, retry_period=Span.parse("5 days"))
     wording = of_policies([policy, other])
 
-    assert wording.when["expiring", "Valid"] == ("some days before expiry",)
+    assert wording.when["expiring", "Valid"] == ("some days before", "the expiration date")
     assert wording.when["check_due", "Scheduled"][0] == "by cadence"
     assert wording.guards["last_chance"] == "retry period over"

@@ -445,3 +445,11 @@ class TestFiles:
     def test_an_impossible_name(self, name: str) -> None:
         """A name that cannot be one is passed on, for the reader to refuse."""
         assert [Path(name)] == scenario_files([name])
+
+
+def test_a_policy_in_a_folder_is_no_scenario(tmp_path: Path) -> None:
+    """Replaying a folder leaves out the policies that lie in it."""
+    (tmp_path / "acme.yaml").write_text("version: 1\npolicy: acme\nextends: veeam-9\n", encoding="utf-8")
+    story = tmp_path / "story.yaml"
+    story.write_text("version: 1\npolicy: acme.yaml\nlicense: {type: trial}\nstart: 2025-01-01\n", encoding="utf-8")
+    assert [story] == scenario_files([str(tmp_path)])

@@ -273,3 +273,13 @@ class TestNothingIsLost:
         assert (sorted(at), instants.isoformat(result.story.end) >= instants.isoformat(at[-1])) == (at, True)
         last = account(result)[-1]
         assert (last.entitlement, last.auto_update) == (result.final["entitlement"], result.final["auto_update"])
+
+
+def test_a_renewal_shows_the_states_after_it(live: Live) -> None:
+    """The check, what its key changed, and the notices all stand beside the states that came of them."""
+    result = live(
+        "start: 2025-02-20\ntimeline: [{at: start, host: enable}, {at: 2025-02-21,"
+        " server: {answer: new_key, expires: 2026-02-14}}]\n"
+    )
+    lines = [line for line in account(result) if line.text in {"check: new_key", "new_key: Grace to Valid"}]
+    assert ["Scheduled", "Scheduled"] == [line.auto_update for line in lines]
