@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -58,6 +59,8 @@ def replay(paths: tuple[str, ...], *, as_json: bool, only: str | None, quiet: bo
         raise  # click ends in silence
     except OSError as error:
         click.echo(f"cannot write: {error.strerror}", err=True)
+        # What is left in the buffer goes nowhere, or Python would complain of it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(REFUSED)
     if not run.passed + run.failed + run.refused:
         run.err.print(Text(f"no scenario there has {only!r} in its title or file name" if files else _NO_FILES))
