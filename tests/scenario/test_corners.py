@@ -70,6 +70,17 @@ timeline:
   - {at: start + 30 minutes, server: {answer: new_key, expires: 2026-02-14}}
   - {at: start + 3 hours, expect: {reports: 3}}
 """,
+    # The state that a changed policy leads to is told, though the clock is behind the memory (2.5, 7.5).
+    "a_policy_changed_while_the_clock_is_behind": """
+version: 1
+policy: veeam-9
+license: {type: perpetual, expires: 2025-02-27}
+start: 2025-02-22T06:45
+timeline:
+  - {at: 2025-03-03T11:35, world: {clock: 2025-01-22T11:35}}
+  - {at: 2025-03-05T00:18, world: {policy: veeam-8}}
+  - {at: 2025-03-05T00:18, expect: {entitlement: Grace, reports: 5}}  # expiring, free mode, clock, policy, grace
+""",
 }
 
 
