@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from licfsm.adapters.clock import ManualClock, SystemClock
     from licfsm.errors import InvalidFile, InvalidTable, InvalidValue, KeyRejected, LicfsmError, Mistake
+    from licfsm.explain import Explanation
     from licfsm.key import LicenseKey
     from licfsm.license import License, State
+    from licfsm.loading.policies import load_policy
     from licfsm.policy import Policy
     from licfsm.ports import Answer, Question
 
@@ -20,6 +22,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "ports",
+    "Explanation": "explain",
     "InvalidFile": "errors",
     "InvalidTable": "errors",
     "InvalidValue": "errors",
@@ -33,10 +36,12 @@ _HOMES = {
     "Question": "ports",
     "State": "license",
     "SystemClock": "adapters.clock",
+    "load_policy": "loading.policies",
 }
 
 __all__ = [
     "Answer",
+    "Explanation",
     "InvalidFile",
     "InvalidTable",
     "InvalidValue",
@@ -50,6 +55,7 @@ __all__ = [
     "Question",
     "State",
     "SystemClock",
+    "load_policy",
 ]
 
 
@@ -65,4 +71,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

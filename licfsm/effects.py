@@ -22,6 +22,7 @@ class Moved(NamedTuple):
         source: the state before.
         target: the state after.
         due: when it should have happened.
+        why: the reason of the table's row that was taken, beginning with the rule's number.
 
     """
 
@@ -30,6 +31,7 @@ class Moved(NamedTuple):
     source: str
     target: str
     due: int
+    why: str
 
 
 class Ask(NamedTuple):

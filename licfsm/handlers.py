@@ -26,13 +26,12 @@ from licfsm.lifecycle import (
     INITIAL,
     OFF,
     TIMERS,
-    VALID,
 )
 from licfsm.machine import fire
 from licfsm.policy import OUTCOMES, Policy
 from licfsm.record import Record, TargetWrite
 from licfsm.rules import EXTENSION
-from licfsm.step import Step, forget_told, note_state, tell, until_text, untold
+from licfsm.step import Step, forget_told, note_state, notice_due, tell, until_text
 
 __all__ = ["ENTITLEMENT_TIMERS", "first_sight", "question_due", "take"]
 
@@ -99,7 +98,7 @@ def take(step: Step, event: ev.Event) -> None:
     if record.held and record.auto_update != CHECKING:
         record.held = False
     # A changed policy comes before the question due at that instant, for whose answer notices wait (7.1, 7.2).
-    if record.entitlement != VALID and untold(record) and not record.held and type(event) is not ev.PolicyChanged:
+    if not record.held and notice_due(record, step.dates) <= step.judged and type(event) is not ev.PolicyChanged:
         note_state(step)
     step.out += step.told
 
@@ -192,7 +191,7 @@ def _correct(step: Step, memory: int) -> None:
     step.judged = max(now, record.latest)
     before = record.entitlement
     fire(step, ENTITLEMENT, "clock_corrected", now)
-    forget_told(record, keep_state=record.entitlement == before)
+    forget_told(step, before)
     if step.dates.retry_until > now:
         record.give_up_at = step.dates.retry_until
         record.excused = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import pendulum
 
@@ -26,13 +26,15 @@ from licfsm.lifecycle import (
     FREE_MODE,
     GRACE,
     ROWS,
-    VALID,
 )
 from licfsm.machine import MACHINES
 from licfsm.policy import MAIL_REPEATS, Policy, named
 from licfsm.ports import Answer, Clock, LicenseServer, Question, Target
 from licfsm.record import Record
-from licfsm.step import Step, days_text, untold
+from licfsm.step import Step, days_text, notice_due
+
+if TYPE_CHECKING:
+    from licfsm.explain import Cause, Explanation
 
 __all__ = ["OPERATIONS", "License", "State"]
 
@@ -106,6 +108,10 @@ class License:
         self._arrival: tuple[int, int, Answer] | None = None
         self.record = record or first_sight(key, self.policy, clock.now_ms())
 
+    def __repr__(self) -> str:
+        """Show whose it is and where it stands."""
+        return f"<License {self.key.id} ({self.key.type}, {self.policy.name}): {' / '.join(self.state)}>"
+
     # ------------------------------------------------------------------------------------ what is
 
     @property
@@ -162,6 +168,8 @@ class License:
     def allows(self, operation: str) -> bool:
         """Say whether an operation of a kind may run (rules.md 2.3).
 
+        In `FreeMode` the policy says what still works; what is ``always`` allowed is never refused.
+
         Args:
             operation: one of `OPERATIONS`.
 
@@ -172,7 +180,9 @@ class License:
         if operation not in OPERATIONS:
             message = f"an operation is one of {', '.join(OPERATIONS)}; not {operation!r}"
             raise InvalidValue(message)
-        return operation != "paid" or self.record.entitlement != FREE_MODE
+        return (
+            self.record.entitlement != FREE_MODE or operation == "always" or operation in self.policy.free_mode_allows
+        )
 
     def events(self) -> tuple[str, ...]:
         """Name the triggers that do something in the present states, guards aside, in the table's order."""
@@ -194,14 +204,29 @@ class License:
         """When something is due next, in milliseconds; NEVER where nothing is."""
         record = self.record
         due = question_due(record)
-        if record.entitlement != VALID and not record.held and untold(record):
-            return min(record.latest, self.clock.now_ms())  # the memory may be ahead of the clock
+        notice = notice_due(record, self.dates)
+        if notice != NEVER and not record.held:
+            if notice <= record.latest:
+                return min(record.latest, self.clock.now_ms())  # the memory may be ahead of the clock
+            due = min(due, notice)
         timer = ENTITLEMENT_TIMERS.get(record.entitlement)
         if timer and (deadline := getattr(self.dates, timer[1])) < due:
             due = deadline
         if record.writes:
             due = min(due, *(write.retry_at for write in record.writes))
         return due
+
+    def explain(self, history: Sequence[Cause] = ()) -> Explanation:
+        """Explain both states: why, what comes next, what the user sees and may do.
+
+        Args:
+            history: what led to the states, from whoever kept it; by default the reasons are derived from
+                the dates and the last check.
+
+        """
+        from licfsm.explain import explain  # wanted by people, not by every start
+
+        return explain(self, history)
 
     # ------------------------------------------------------------------------------------ what may be done
 

@@ -25,6 +25,7 @@ __all__ = [
     "AUTO_UPDATE",
     "AUTO_UPDATE_DISABLED",
     "CHECKING",
+    "COMES_IN",
     "ENTITLEMENT",
     "EXPIRING",
     "FREE_MODE",
@@ -121,15 +122,21 @@ _BAD: Final = ("retry", "give_up")
 _RESUMABLE: Final = ("disabled_by_deadline", "expires_later")
 _AHEAD_AGAIN: Final = ("disabled_by_deadline", "deadline_ahead")
 
+COMES_IN: Final[dict[str, tuple[str, ...]]] = {
+    **{timer.trigger: timer.sources for timer in TIMERS},
+    **dict.fromkeys((*_GOOD, *_BAD), (CHECKING,)),
+}
+"""Trigger -> the only states it comes in: where its timer runs, and where an answer is awaited (3.5, 7.3).
+
+Every other trigger may come in any state, and the table says what it does or that it is ignored there.
+"""
+
 ROWS: Final = (
     # ------------------------------------------------------------------ entitlement: the calendar
-    Row(_E, ("expiring",), (VALID,), EXPIRING, why="1.4 a week before the expiration date"),
+    Row(_E, ("expiring",), (VALID,), EXPIRING, why="1.4 the policy's time before the expiration date"),
     Row(_E, ("expired",), (EXPIRING,), GRACE, ("has_grace",), why="2.2 the policy grants a grace period"),
     Row(_E, ("expired",), (EXPIRING,), FREE_MODE, why="2.2 no grace period for this type"),
     Row(_E, ("grace_over",), (GRACE,), FREE_MODE, why="2.2 by itself, when the grace period ends"),
-    Row(_E, ("expiring",), (EXPIRING, GRACE, FREE_MODE), None, why="2.2 already behind"),
-    Row(_E, ("expired",), (VALID, GRACE, FREE_MODE), None, why="2.2 runs in Expiring only"),
-    Row(_E, ("grace_over",), (VALID, EXPIRING, FREE_MODE), None, why="2.2 runs in Grace only"),
     # ------------------------------------------------------------------ entitlement: derived anew, in one step
     Row(_E, _REDERIVE, _ANY_ENTITLEMENT, VALID, ("before_expiring",), why="2.5 what the dates say, in one step"),
     Row(_E, _REDERIVE, _ANY_ENTITLEMENT, EXPIRING, ("before_expiry",), why="2.5 what the dates say, in one step"),
@@ -153,7 +160,7 @@ ROWS: Final = (
         None,
         ("begun_while_off", "deadline_reached"),
         ("postpone_deadline", "switch_on"),
-        why="6.4 the check under way becomes the enabling one; 5.2 past the deadline",
+        why="6.4 the check under way becomes the enabling one, and the deadline is past (5.2)",
     ),
     Row(
         _A,
@@ -202,9 +209,8 @@ ROWS: Final = (
         CHECKING,
         (),
         ("ask",),
-        why="3.1 weekly, 3.2 daily, 4.2 the retry, 5.1 the deadline asks one last time",
+        why="3.1 by cadence (3.2), after the retry interval (4.2), or one last time at the deadline (5.1)",
     ),
-    Row(_A, ("check_due",), (OFF, CHECKING, AUTO_UPDATE_DISABLED), None, why="3.5 nothing is due here"),
     # ------------------------------------------------------------------ automatic update: the answer
     Row(_A, _GOOD, (CHECKING,), OFF, ("begun_in_off",), ("note_success",), why="6.3 returns to where it began"),
     Row(
@@ -272,13 +278,6 @@ ROWS: Final = (
         ("report_failure", "give_up_by_contract"),
         why="4.1 the contract has ended",
     ),
-    Row(
-        _A,
-        (*_GOOD, *_BAD),
-        (OFF, SCHEDULED, RETRYING, AUTO_UPDATE_DISABLED),
-        None,
-        why="7.3 no question is under way here",
-    ),
     # ------------------------------------------------------------------ automatic update: a key installed by hand
     Row(_A, ("installed",), (SCHEDULED,), None, (), ("schedule_from_now",), why="6.5 by cadence, counted from now"),
     Row(
@@ -324,7 +323,7 @@ ROWS: Final = (
         None,
         ("deadline_missed_away",),
         ("postpone_deadline", "excuse", "ask_again"),
-        why="7.3 asks again at once; 5.2 the deadline passed meanwhile",
+        why="7.3 asks again at once, and the deadline passed meanwhile (5.2)",
     ),
     Row(_A, ("restarted",), (CHECKING,), None, (), ("ask_again",), why="7.3 asks again at once"),
     Row(

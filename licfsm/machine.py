@@ -15,20 +15,26 @@ import transitions
 
 from licfsm import effects as fx
 from licfsm.errors import InvalidTable
-from licfsm.lifecycle import INITIAL, REGIONS, ROWS, Row
+from licfsm.lifecycle import COMES_IN, INITIAL, REGIONS, ROWS, Row
 from licfsm.rules import EFFECTS, GUARDS
 from licfsm.step import Step
 
 __all__ = ["MACHINES", "build", "contradictions", "fire"]
 
 
-def contradictions(rows: Sequence[Row], regions: Mapping[str, Sequence[str]], initial: Mapping[str, str]) -> list[str]:
+def contradictions(
+    rows: Sequence[Row],
+    regions: Mapping[str, Sequence[str]],
+    initial: Mapping[str, str],
+    comes_in: Mapping[str, Sequence[str]],
+) -> list[str]:
     """Find what is wrong with a table, which ``transitions`` itself would accept in silence.
 
     Args:
         rows: the table.
         regions: region -> its states.
         initial: region -> its first state.
+        comes_in: trigger -> the only states it comes in; any other may come in every state.
 
     Returns:
         One sentence a contradiction; none for a sound table.
@@ -68,8 +74,13 @@ def contradictions(rows: Sequence[Row], regions: Mapping[str, Sequence[str]], in
         for trigger in dict.fromkeys(trigger for row in own for trigger in row.triggers):
             wrong += [
                 f"{region} {state}: neither handles nor ignores {trigger}"
-                for state in states
+                for state in comes_in.get(trigger, states)
                 if (region, state, trigger) not in cases
+            ]
+            wrong += [
+                f"{region} {state}: handles {trigger}, which never comes there"
+                for state in states
+                if (region, state, trigger) in cases and state not in comes_in.get(trigger, states)
             ]
         reached = {initial[region]}
         while more := {row.target for row in own if row.target and reached & set(row.sources)} - reached:
@@ -85,7 +96,7 @@ def build(rows: Sequence[Row] = ROWS) -> dict[str, transitions.Machine]:
         InvalidTable: the table contradicts itself.
 
     """
-    if wrong := contradictions(rows, REGIONS, INITIAL):
+    if wrong := contradictions(rows, REGIONS, INITIAL, COMES_IN):
         raise InvalidTable("\n".join(wrong))
     machines = {}
     for region, states in REGIONS.items():
@@ -104,22 +115,23 @@ def build(rows: Sequence[Row] = ROWS) -> dict[str, transitions.Machine]:
                         list(row.sources),
                         row.target,
                         conditions=[GUARDS[guard] for guard in row.guards],
-                        before=_in_order([EFFECTS[effect] for effect in row.effects]),
+                        before=_taken(row),
                     )
         machines[region] = machine
     return machines
 
 
-def _in_order(effects: list[Callable[[Step], None]]) -> list[str | Callable[..., bool | None]]:
-    """Make one callback of several effects: ``transitions`` takes its time for each."""
-    if len(effects) <= 1:
-        return [*effects]
+def _taken(row: Row) -> Callable[[Step], None]:
+    """Make one callback of a row's effects, in order: ``transitions`` takes its time for each."""
+    effects = [EFFECTS[effect] for effect in row.effects]
+    why = row.why
 
-    def do_all(step: Step) -> None:
+    def take(step: Step) -> None:
+        step.why = why
         for effect in effects:
             effect(step)
 
-    return [do_all]
+    return take
 
 
 MACHINES: Final = build()
@@ -150,4 +162,4 @@ def fire(step: Step, region: str, trigger: str, due: int) -> None:
     _TRIGGERS[region][trigger](record, step)
     target = getattr(record, region)
     if target != source:
-        step.out.insert(place, fx.Moved(region, trigger, source, target, due))
+        step.out.insert(place, fx.Moved(region, trigger, source, target, due, step.why))

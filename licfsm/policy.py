@@ -99,7 +99,13 @@ class Outcome:
 
 @attrs.frozen
 class Cadence:
-    """How often the server is asked: while ``Valid``, and from ``expiring_at`` on (rules.md 3.1, 3.2)."""
+    """How often the server is asked.
+
+    Attributes:
+        valid: while `Valid` (rules.md 3.1).
+        expiring: from the start of `Expiring` on, in grace and after it, too (3.2).
+
+    """
 
     valid: Span
     expiring: Span
@@ -122,19 +128,21 @@ class Texts:
     target_failed: str
     interrupted: str
     called_off: str
+    refused: str = "License key has expired"
 
 
 @attrs.frozen(weakref_slot=False)
 class Dates:
     """The deadlines that a key implies under a policy, in milliseconds; NEVER where there is none."""
 
+    announce_at: int
     expiring_at: int
     expires_at: int
     grace_until: int
     retry_until: int
 
 
-_NO_DATES: Final = Dates(NEVER, NEVER, NEVER, NEVER)
+_NO_DATES: Final = Dates(NEVER, NEVER, NEVER, NEVER, NEVER)
 
 
 @attrs.frozen(eq=False)
@@ -144,7 +152,11 @@ class Policy:
     Attributes:
         name: the name it is chosen by.
         expiring: how long before the expiration date `Expiring` begins (rules.md 1.4).
+        announce: license type -> how long before the expiration date the expiry is announced, None for
+            never; a type that is not listed is announced when `Expiring` begins (8.2).
         grace: license type -> grace period, None for none (2.1); lists every type there is.
+        free_mode_allows: the kinds of operation, of ``paid`` and ``free``, that work in `FreeMode`; those
+            that are never refused aside (2.3).
         cadence: how often the server is asked (3.1, 3.2).
         retry_period: how long after the expiration date retrying ends; None: as many days as the month
             of the expiration date has (1.5).
@@ -157,7 +169,9 @@ class Policy:
 
     name: str
     expiring: Span
+    announce: Mapping[str, Span | None]
     grace: Mapping[str, Span | None]
+    free_mode_allows: tuple[str, ...]
     cadence: Cadence
     retry_period: Span | None
     outcomes: Mapping[str, Outcome]
@@ -181,8 +195,13 @@ class Policy:
             return _NO_DATES
         month = Span(days=monthrange(day.year, day.month)[1])
         step = functools.partial(_deadline, key, day)
+        expiring_at = announce_at = step(self.expiring, -1)
+        if key.type in self.announce:
+            announce = self.announce[key.type]
+            announce_at = step(announce, -1) if announce else NEVER
         return Dates(
-            expiring_at=step(self.expiring, -1),
+            announce_at=announce_at,
+            expiring_at=expiring_at,
             expires_at=key.expires_at,
             grace_until=step(grace) if grace else key.expires_at,
             retry_until=step(self.retry_period or month),

@@ -20,7 +20,7 @@ from licfsm.lifecycle import (
     VALID,
 )
 from licfsm.record import FailureMail, Record
-from licfsm.step import Step, tell, untold
+from licfsm.step import Step, notice_due, tell
 
 __all__ = ["EFFECTS", "EXTENSION", "GUARDS"]
 
@@ -124,14 +124,14 @@ def ask(step: Step) -> None:
     record.origin = record.auto_update
     record.by_user = False
     record.asked_due = step.due
-    record.held = record.entitlement != VALID and step.trigger not in _BY_HAND and untold(record)
+    record.held = step.trigger not in _BY_HAND and notice_due(record, step.dates) <= step.judged
     _begin(step, by_cadence=by_cadence)
 
 
 def ask_again(step: Step) -> None:
     """7.3: begin another attempt in place of the one that is marked interrupted."""
     record = step.record
-    record.held = record.held or untold(record)
+    record.held = record.held or notice_due(record, step.dates) <= step.judged
     _end_session(step, step.policy.texts.interrupted)
     _begin(step, by_cadence=record.counts_from != record.asked_at)
 

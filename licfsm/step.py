@@ -12,17 +12,25 @@ import attrs
 
 from licfsm import effects as fx
 from licfsm import instants
+from licfsm.instants import NEVER
 from licfsm.key import LicenseKey, clean_text
-from licfsm.lifecycle import EXPIRING, FREE_MODE, GRACE
+from licfsm.lifecycle import EXPIRING, FREE_MODE, GRACE, VALID
 from licfsm.policy import Dates, Policy
 from licfsm.record import Record
 
-__all__ = ["Step", "days_text", "forget_told", "note_state", "tell", "until_text", "untold"]
+__all__ = ["Step", "days_text", "forget_told", "note_state", "notice_due", "tell", "until_text"]
 
 _EVERYWHERE: Final = ("report", "mail", "log")
 _NOT_MAILED: Final = ("report", "log")
-_STATE_NOTICES: Final = {EXPIRING: "expiring", GRACE: "grace_started", FREE_MODE: "free_mode_entered"}
-_TOLD_BITS: Final = {EXPIRING: 1, GRACE: 2, FREE_MODE: 4}
+_BEFORE_EXPIRY: Final = frozenset({VALID, EXPIRING})
+_STATE_NOTICES: Final = {
+    VALID: "expiring",
+    EXPIRING: "expiring",
+    GRACE: "grace_started",
+    FREE_MODE: "free_mode_entered",
+}
+_TOLD_BITS: Final = {VALID: 1, EXPIRING: 1, GRACE: 2, FREE_MODE: 4}
+"""A policy may announce the expiry before or after `Expiring` begins, but once."""
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -39,6 +47,7 @@ class Step:
         targets: the names of the targets that a key is written to.
         trigger: the trigger that is being fired.
         due: when it was due.
+        why: the reason of the row that was taken, beginning with the rule's number.
         away_since: when the host was last there, before a restart or a suspend.
         extends: whether the new key expires later than the one before.
         retry_after: what the server asked for, in milliseconds.
@@ -58,6 +67,7 @@ class Step:
     judged: int = 0
     trigger: str = ""
     due: int = 0
+    why: str = ""
     away_since: int = 0
     extends: bool = False
     retry_after: int | None = None
@@ -65,22 +75,38 @@ class Step:
     told: list[fx.Effect] = attrs.field(factory=list)
 
 
-def untold(record: Record) -> bool:
-    """Say whether the state of this key is still to be told (8.2)."""
-    bit = _TOLD_BITS.get(record.entitlement, 0)
-    return bool(bit & ~record.told)
+def notice_due(record: Record, dates: Dates) -> int:
+    """Find when the state, or the coming expiry, is to be told; NEVER where it was (8.2).
+
+    Returns:
+        By the time that entitlement is judged by, in milliseconds.
+
+    """
+    state = record.entitlement
+    if record.told & _TOLD_BITS[state]:
+        return NEVER
+    return dates.announce_at if state in _BEFORE_EXPIRY else -NEVER
 
 
-def forget_told(record: Record, *, keep_state: bool) -> None:
-    """7.6: notices may be told again, but not of a state that has not changed."""
-    record.told &= _TOLD_BITS.get(record.entitlement, 0) if keep_state else 0
+def forget_told(step: Step, before: str) -> None:
+    """7.6: notices may be told again, but not of what has not changed.
+
+    Args:
+        step: the step under way.
+        before: the entitlement before it was derived anew.
+
+    """
+    record = step.record
+    state = record.entitlement
+    same = {before, state} <= _BEFORE_EXPIRY and step.judged >= step.dates.announce_at
+    record.told &= _TOLD_BITS[state] if same or (state == before and state not in _BEFORE_EXPIRY) else 0
 
 
 def note_state(step: Step) -> None:
-    """2.5, 7.2: tell the state that is true now, which is still untold."""
+    """2.5, 7.2: tell the state that is true now, or the coming expiry, which is still untold."""
     record = step.record
     record.told |= _TOLD_BITS[record.entitlement]
-    deadline = step.dates.expires_at if record.entitlement == EXPIRING else step.dates.grace_until
+    deadline = step.dates.expires_at if record.entitlement in _BEFORE_EXPIRY else step.dates.grace_until
     tell(
         step,
         _STATE_NOTICES[record.entitlement],

@@ -227,7 +227,10 @@ class TestStep:
         """Enabling moves to Checking, and asks."""
         story = begin("2025-02-01")
         now = story.clock.now_ms()
-        assert [fx.Moved("auto_update", "enable", "Off", "Checking", now), fx.Ask(1)] == story.enable()
+        assert [
+            fx.Moved("auto_update", "enable", "Off", "Checking", now, "6.1 asks at once"),
+            fx.Ask(1),
+        ] == story.enable()
 
 
 class TestAdvance:

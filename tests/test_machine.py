@@ -15,9 +15,9 @@ SHUT = Row("door", ("push",), ("Open",), "Shut", why="1 and shuts")
 LATE = Row("door", ("push",), ("Open",), None, ("last_chance",), why="2 not when it is late")
 
 
-def wrong(*rows: Row, regions: dict[str, tuple[str, ...]] = REGIONS) -> list[str]:
+def wrong(*rows: Row, regions: dict[str, tuple[str, ...]] = REGIONS, **comes_in: tuple[str, ...]) -> list[str]:
     """Find what is wrong with a small table."""
-    return contradictions(rows, regions, INITIAL)
+    return contradictions(rows, regions, INITIAL, comes_in)
 
 
 class TestContradictions:
@@ -102,18 +102,27 @@ class TestContradictions:
         gone = Row("door", ("push",), ("Gone",), "Gone", why="4 off its hinges")
         assert ["door Gone: no row leads here"] == wrong(SHUT, OPEN, gone, regions={"door": ("Open", "Shut", "Gone")})
 
+    def test_a_trigger_that_comes_in_some_states_only(self) -> None:
+        """Where it never comes, nothing is to be said of it."""
+        assert [] == wrong(SHUT, OPEN, Row("door", ("knock",), ("Shut",), None, why="6 in vain"), knock=("Shut",))
+
+    def test_a_row_for_what_never_comes_is_found(self) -> None:
+        """A row that could never be taken is no part of the table."""
+        knock = Row("door", ("knock",), ("Open", "Shut"), None, why="6 in vain")
+        assert ["door Open: handles knock, which never comes there"] == wrong(SHUT, OPEN, knock, knock=("Shut",))
+
     def test_the_same_trigger_in_another_region_is_no_case_of_it(self) -> None:
         """Regions stand side by side: a trigger of one is none of the other."""
         lamp = Row("lamp", ("switch",), ("Lit",), None, why="5 a lamp burns on")
         assert [] == contradictions(
-            (SHUT, OPEN, lamp), {"door": ("Open", "Shut"), "lamp": ("Lit",)}, {"door": "Open", "lamp": "Lit"}
+            (SHUT, OPEN, lamp), {"door": ("Open", "Shut"), "lamp": ("Lit",)}, {"door": "Open", "lamp": "Lit"}, {}
         )
 
 
 class TestBuild:
     def test_the_real_table_has_no_contradictions(self) -> None:
         """The lifecycle's table is sound."""
-        assert [] == contradictions(lifecycle.ROWS, lifecycle.REGIONS, lifecycle.INITIAL)
+        assert [] == contradictions(lifecycle.ROWS, lifecycle.REGIONS, lifecycle.INITIAL, lifecycle.COMES_IN)
 
     def test_refuses_a_table_that_contradicts_itself(self) -> None:
         """No machine is built, and everything that is wrong is told."""

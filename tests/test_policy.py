@@ -110,7 +110,7 @@ class TestDates:
     def test_of_a_perpetual_key_never_come(self) -> None:
         """Without expiry there is no deadline at all."""
         key = licfsm.LicenseKey(id="A", type="perpetual")
-        assert policy.Dates(NEVER, NEVER, NEVER, NEVER) == policy.named("veeam-7").dates(key)
+        assert policy.Dates(NEVER, NEVER, NEVER, NEVER, NEVER) == policy.named("veeam-7").dates(key)
 
     @pytest.mark.parametrize("expires", [None, "2025-02-14"])
     def test_of_an_unknown_type_are_refused(self, expires: str | None) -> None:

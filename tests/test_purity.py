@@ -9,7 +9,7 @@ ROOT = Path(licfsm.__file__).parent
 MODULES = sorted(path.stem for path in ROOT.glob("*.py") if path.stem not in {"__init__", "__main__"})
 PURE = {"attrs", "pendulum", "transitions"}
 STANDARD = {"__future__", "calendar", "collections", "datetime", "functools", "hashlib", "itertools", "re"}
-STANDARD |= {"types", "typing", "unicodedata"}
+STANDARD |= {"textwrap", "types", "typing", "unicodedata"}
 CLOCKS = {"monotonic", "now", "perf_counter", "time_ns", "today", "travel_to", "utcnow"}
 ALLOWED = {("policy", "licfsm.loading.policies")}  # policy.named reads YAML when a built-in policy is wanted
 

@@ -3,11 +3,14 @@
 import doctest
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from licfsm.loading.scenarios import scenario_files
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,7 +31,7 @@ def licfsm(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def blocks(kind: str) -> list[tuple[str, str]]:
     """Find the fenced blocks that a comment names: (what it names, the block's text)."""
-    return re.findall(rf"<!-- {kind}: (\S+) -->\n```\w+\n(.*?)\n```", README, re.DOTALL)
+    return re.findall(rf"<!-- {kind}: ([^\n]+) -->\n```\w+\n(.*?)\n```", README, re.DOTALL)
 
 
 @pytest.mark.parametrize(("name", "text"), blocks("file"))
@@ -37,10 +40,10 @@ def test_shown_files_are_the_files(name: str, text: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8").rstrip() == text
 
 
-@pytest.mark.parametrize(("name", "text"), blocks("replay"))
-def test_shown_accounts_are_what_replay_prints(name: str, text: str) -> None:
-    """An account shown in the README is what the command prints, its summary aside."""
-    lines = [line.rstrip() for line in licfsm("replay", name).stdout.splitlines()]
+@pytest.mark.parametrize(("command", "text"), blocks("run"))
+def test_shown_output_is_what_the_command_prints(command: str, text: str) -> None:
+    """What the README shows of a command is what it prints, the rest of it aside."""
+    lines = [line.rstrip() for line in licfsm(*shlex.split(command)).stdout.splitlines()]
     assert text.splitlines() == lines[: len(text.splitlines())]
 
 
@@ -67,7 +70,7 @@ def test_links_lead_somewhere() -> None:
 
 def test_the_number_of_stories_is_right() -> None:
     """The README counts the committed scenarios as they are."""
-    count = len(list((ROOT / "scenarios").rglob("*.yaml")))
+    count = len(scenario_files([str(ROOT / "scenarios")]))
     assert f"See {count} licenses live" in README
 
 

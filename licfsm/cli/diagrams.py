@@ -1,53 +1,158 @@
-"""``licfsm diagrams``: draw the lifecycle, or check that what was drawn is still true."""
+"""``licfsm diagrams``: draw the lifecycle or a story's path, or check that what was drawn is still true."""
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from licfsm.errors import InvalidFile, InvalidValue
 from licfsm.loading.policies import available, built_in, find_policy
 
+if TYPE_CHECKING:
+    from licfsm.diagram.artifacts import Artifacts
+
 __all__ = ["diagrams"]
+
+_FORMATS: Final = ("dot", "svg", "mermaid", "md", "png", "pdf")
+_DEFAULT: Final = _FORMATS[:4]
+FAILED: Final = 1
+REFUSED: Final = 2
 
 
 @click.command()
-@click.option("--out", default="diagrams", show_default=True, type=click.Path(file_okay=False, path_type=Path))
-@click.option("--policy", "reference", metavar="NAME", help="Show this policy's durations: a name, or a YAML file.")
+@click.option("--out", default="diagrams", show_default=True, metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--policy", "reference", metavar="NAME", help="Only this policy's overview and table: a name, or a YAML file."
+)
+@click.option("--scenario", metavar="FILE", help="Only the path of this story through the lifecycle.")
+@click.option(
+    "--format", "formats", multiple=True, type=click.Choice(_FORMATS), help="Write only this; may be repeated."
+)
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file is not what the code says.")
-def diagrams(out: Path, reference: str | None, *, check: bool) -> None:
-    """Draw the lifecycle: DOT, SVG, Mermaid, Markdown.
+def diagrams(out: Path, reference: str | None, scenario: str | None, formats: tuple[str, ...], *, check: bool) -> None:
+    r"""Draw the lifecycle, as DOT, SVG, Mermaid and Markdown.
 
-    Without --policy, arrows show a duration only where all built-in policies agree on it.
+    \b
+    statechart, entitlement, auto-update   the lifecycle and its two regions, in general
+    overview-<policy>                      with the figures of each policy
+    lifecycle.md                           the table in words
+    path-<file>                            where a story went (--scenario)
+
+    SVG, PNG and PDF need Graphviz; the rest is always written. Exit status: 1 if a picture asked for by
+    --format could not be drawn, or --check found a difference; 2 if a file is refused or cannot be written.
     """
-    from licfsm.diagram.artifacts import artifacts, drift, svg_of
-
+    if scenario and reference:
+        message = "a story is drawn with the figures of its own policy; leave out --policy"
+        raise click.UsageError(message)
+    if scenario and "md" in formats:
+        message = "a story's path has no Markdown; take one of dot, svg, mermaid, png, pdf"
+        raise click.UsageError(message)
+    if check and formats:
+        message = "--check looks at every format; leave out --format"
+        raise click.UsageError(message)
     try:
-        policies = [find_policy(reference, Path())] if reference else [built_in(name) for name in available()]
-    except (InvalidFile, InvalidValue) as error:
-        raise click.UsageError(str(error)) from error
-    texts = artifacts(policies)
+        wanted = _path(scenario) if scenario else _lifecycle(reference)
+    except InvalidFile as error:
+        for mistake in error.mistakes:
+            click.echo(str(mistake), err=True)
+        sys.exit(REFUSED)
     if check:
-        wrong = drift(out, texts)
-        for name, mistake in wrong.items():
-            print(f"{out / name} {mistake}")
-        if wrong:
-            again = f"licfsm diagrams{f' --policy {reference}' if reference else ''} --out {out}"
-            print(f"Draw anew with: {again}", file=sys.stderr)
-        sys.exit(1 if wrong else 0)
-    pictures = {
-        name.removesuffix(".dot") + ".svg": svg_of(text) for name, text in texts.items() if name.endswith(".dot")
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in sorted((texts | pictures).items()):
-        if text is not None:
-            (out / name).write_text(text, encoding="utf-8", newline="\n")
-            print(out / name)
-    if None in pictures.values():
-        print(
-            "No SVG was drawn: Graphviz's `dot` is not on PATH. Get it by `apt install graphviz`,"
-            " `brew install graphviz` or from https://graphviz.org/download/.",
-            file=sys.stderr,
+        options = {"--policy": reference, "--scenario": scenario}
+        sys.exit(_check(out, wanted, "".join(f"{name} {value} " for name, value in options.items() if value)))
+    try:
+        undrawn = _write(out, wanted, formats or _DEFAULT)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # click ends in silence
+    except OSError as error:
+        if error.filename:
+            click.echo(f"cannot write {error.filename}: {error.strerror}", err=True)
+        else:
+            click.echo(f"cannot write the list of files: {error.strerror}", err=True)
+            # What is left in the buffer goes nowhere, or Python would complain of it once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(REFUSED)
+    if undrawn:
+        from licfsm.diagram.render import HELP
+
+        click.echo(f"No {', '.join(form.upper() for form in undrawn)} was drawn: {HELP}", err=True)
+        sys.exit(FAILED if formats else 0)
+
+
+def _lifecycle(reference: str | None) -> Artifacts:
+    """List the files of the lifecycle, or of one policy."""
+    from licfsm.diagram.artifacts import of_lifecycle, of_policy
+
+    if reference is None:
+        return of_lifecycle([built_in(name) for name in sorted(available(), key=_numbered)])
+    try:
+        return of_policy(find_policy(reference, Path()))
+    except InvalidValue as error:
+        raise click.BadParameter(str(error), param_hint="--policy") from error
+
+
+def _numbered(name: str) -> list[tuple[int, str]]:
+    """Order names by the numbers in them, so that 13 comes after 9."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _path(scenario: str) -> Artifacts:
+    """Live through a story, and list the file of its path."""
+    from licfsm.diagram.artifacts import of_story
+    from licfsm.loading.scenarios import load_scenario
+    from licfsm.scenario.replay import replay
+
+    result = replay(load_scenario(Path(scenario)))
+    if failed := len(result.failures):
+        click.echo(
+            f"{scenario}: {failed} of its expectations {'does' if failed == 1 else 'do'} not hold;"
+            f" `licfsm replay {scenario}` shows them. Its path is what happened.",
+            err=True,
         )
+    return of_story(result)
+
+
+def _check(out: Path, wanted: Artifacts, options: str) -> int:
+    """Tell what is not as it should be."""
+    from licfsm.diagram.artifacts import drift
+
+    wrong = drift(out, wanted)
+    for name, mistake in wrong.items():
+        click.echo(f"{out / name} {mistake}")
+    if wrong:
+        click.echo(f"Draw anew with: licfsm diagrams {options}--out {out}", err=True)
+    return FAILED if wrong else 0
+
+
+def _write(out: Path, wanted: Artifacts, formats: Sequence[str]) -> list[str]:
+    """Write the files, and name the formats that could not be drawn."""
+    from licfsm.diagram.render import PICTURES
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in wanted.texts(formats).items():
+        _save(out / name, text.encode())
+    return [form for form in PICTURES if form in formats and not _drawn(out, wanted, form)]
+
+
+def _drawn(out: Path, wanted: Artifacts, form: str) -> bool:
+    """Draw all pictures in a format; False, and none, if nothing here can draw it."""
+    for name, picture in wanted.pictures.items():
+        data = picture.drawn(form)
+        if data is None:
+            return False
+        _save(out / f"{name}.{form}", data)
+    return True
+
+
+def _save(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+    click.echo(str(path))

@@ -6,7 +6,9 @@ import click
 
 from licfsm import __version__
 from licfsm.cli.diagrams import diagrams
+from licfsm.cli.explain import explain
 from licfsm.cli.replay import replay
+from licfsm.cli.schema import schema
 
 __all__ = ["main"]
 
@@ -14,8 +16,10 @@ __all__ = ["main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, package_name="licfsm")
 def main() -> None:
-    """Run the life of licenses: replay timelines, draw the lifecycle."""
+    """Run the life of licenses: replay timelines, explain them, draw the lifecycle."""
 
 
 main.add_command(diagrams)
+main.add_command(explain)
 main.add_command(replay)
+main.add_command(schema)

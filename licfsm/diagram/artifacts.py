@@ -8,71 +8,174 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import graphviz
+import attrs
 
+from licfsm.diagram import render
 from licfsm.diagram.dot import dot_of
-from licfsm.diagram.graph import graph_of
+from licfsm.diagram.graph import Graph, graph_of
 from licfsm.diagram.markdown import markdown_of
 from licfsm.diagram.mermaid import mermaid_of
-from licfsm.diagram.wording import REGION_TITLES, of_policies
+from licfsm.diagram.path import Path as Way
+from licfsm.diagram.path import path_of
+from licfsm.diagram.wording import REGION_TITLES, SYMBOLIC, Wording, wording_of
+from licfsm.instants import HOUR
+from licfsm.lifecycle import AUTO_UPDATE
 from licfsm.policy import Policy
+from licfsm.rules import EXTENSION
+from licfsm.scenario.account import when
+from licfsm.scenario.replay import Replay
 
-__all__ = ["artifacts", "drift", "svg_of"]
+__all__ = ["ENDINGS", "Artifacts", "Picture", "drift", "of_lifecycle", "of_policy", "of_story"]
+
+ENDINGS: Final[Mapping[str, str]] = {
+    "dot": ".dot",
+    "svg": ".svg",
+    "png": ".png",
+    "pdf": ".pdf",
+    "mermaid": ".mmd",
+    "md": ".md",
+}
+"""Format -> how its files' names end."""
 
 _TITLE: Final = "The lifecycle of a license"
+_BOTH: Final = "Two regions run side by side: a license is always in one state of each."
+_MORE: Final = (
+    "[…]: only then; [else]: in every other case. Which condition is tried first, lifecycle.md says.",
+    "What leaves a state as it is, is not drawn; lifecycle.md tells it.",
+)
+_EXCUSED: Final = (
+    "If the retry period ended while the host was off or asleep, or before the user enabled: the server is asked at"
+    f" once, and for {EXTENSION // HOUR} hours more."
+)
+_PATH: Final = (
+    "Strong: where this story went, how often, when first. Faint: where it did not. Double border: where it ends."
+)
 _STAMP: Final = "<!-- SHA-256 of the DOT: {} and of this picture: {} -->\n"
 _STAMPED: Final = re.compile(_STAMP.format("([0-9a-f]{64})", "([0-9a-f]{64})"))
 
 
-def artifacts(policies: Sequence[Policy]) -> dict[str, str]:
-    """List the generated files but for the SVGs: file name -> text.
+@attrs.frozen
+class Picture:
+    """A picture before it is drawn: its title, lines below the title, notes at the foot, regions, a story's path."""
 
-    Args:
-        policies: whose durations are told; one alone is named in titles and file names.
+    title: str
+    about: tuple[str, ...]
+    notes: tuple[str, ...]
+    graphs: tuple[Graph, ...]
+    path: Way | None = None
+
+    @property
+    def dot(self) -> str:
+        """Write it for Graphviz."""
+        return dot_of(self.graphs, self.title, self.about, self.notes, self.path)
+
+    @property
+    def mermaid(self) -> str:
+        """Write it for Mermaid."""
+        return mermaid_of(self.graphs, self.title, self.path)
+
+    def drawn(self, form: str) -> bytes | None:
+        """Draw it in one of `render.PICTURES`; None if nothing here can draw it."""
+        dot = self.dot
+        data = render.draw(dot, form)
+        return _stamped(data, dot) if data and form == "svg" else data
+
+
+@attrs.frozen
+class Artifacts:
+    """What is to be written.
+
+    Attributes:
+        pictures: file name without ending -> picture.
+        tables: file name without ending -> Markdown.
 
     """
-    wording = of_policies(policies)
-    suffix = f"-{re.sub(r'[^A-Za-z0-9._-]', '-', wording.policy)}" if wording.policy else ""
-    named = f" (policy {wording.policy})" if wording.policy else ""
-    graphs = [graph_of(region, wording) for region in REGION_TITLES]
-    pictures = {"statechart": (graphs, _TITLE)}
-    for graph in graphs:
-        pictures[graph.region.replace("_", "-")] = ([graph], REGION_TITLES[graph.region])
-    texts = {}
-    for name, (shown, title) in pictures.items():
-        texts[f"{name}{suffix}.dot"] = dot_of(shown, title + named)
-        texts[f"{name}{suffix}.mmd"] = mermaid_of(shown, title + named)
-    texts[f"lifecycle{suffix}.md"] = markdown_of(wording, policies, _TITLE + named, f"statechart{suffix}.svg")
-    return texts
+
+    pictures: dict[str, Picture]
+    tables: dict[str, str] = attrs.Factory(dict)
+
+    def texts(self, formats: Container[str] = ENDINGS) -> dict[str, str]:
+        """Write what needs no Graphviz: file name -> text.
+
+        Args:
+            formats: which formats, of `ENDINGS`; pictures are passed over.
+
+        """
+        found = {}
+        for name, picture in self.pictures.items():
+            if "dot" in formats:
+                found[f"{name}.dot"] = picture.dot
+            if "mermaid" in formats:
+                found[f"{name}.mmd"] = picture.mermaid
+        return found | ({f"{name}.md": text for name, text in self.tables.items()} if "md" in formats else {})
 
 
-def svg_of(dot: str) -> str | None:
-    """Draw a DOT text with Graphviz; None if its ``dot`` is not there."""
-    try:
-        svg = graphviz.Source(dot).pipe(format="svg", encoding="utf-8")
-    except graphviz.ExecutableNotFound:
-        return None
-    svg = svg.replace("\r\n", "\n")
-    head, _, body = svg.partition("\n")
-    return f"{head}\n{_STAMP.format(_sha256(dot), _sha256(svg))}{body}"
+def of_lifecycle(policies: Sequence[Policy]) -> Artifacts:
+    """List the files of the lifecycle: in general, with the figures of each policy, and in words.
+
+    Args:
+        policies: whose overviews are drawn, and whose figures stand in the table.
+
+    """
+    statechart = _both(_TITLE, SYMBOLIC)
+    pictures = {"statechart": statechart}
+    for graph in statechart.graphs:
+        other = next(title for region, title in REGION_TITLES.items() if region != graph.region)
+        about = (f"One of two regions that run side by side. The other is {other[0].lower()}{other[1:]}",)
+        pictures[graph.region.replace("_", "-")] = Picture(
+            REGION_TITLES[graph.region], about, _notes([graph], SYMBOLIC), (graph,)
+        )
+    for policy in policies:
+        pictures |= of_policy(policy).pictures
+    links = {policy.name: f"{_overview(policy)}.svg" for policy in policies}
+    return Artifacts(pictures, {"lifecycle": markdown_of(policies, _TITLE, "statechart.svg", links)})
 
 
-def drift(folder: Path, texts: dict[str, str]) -> dict[str, str]:
+def of_policy(policy: Policy) -> Artifacts:
+    """List the files of one policy: the overview with its figures, and the table."""
+    title = f"{_TITLE} under {policy.name}"
+    overview = _overview(policy)
+    return Artifacts(
+        {overview: _both(title, wording_of(policy))},
+        {f"lifecycle-{_file_name(policy.name)}": markdown_of([policy], title, f"{overview}.svg")},
+    )
+
+
+def of_story(result: Replay) -> Artifacts:
+    """List the file of a story's path."""
+    story = result.story
+    key, policy = story.key, story.policy.name
+    others = dict.fromkeys(force.policy.name for force in result.in_force if force.policy.name != policy)
+    changes = f", under which it begins; later it is {', '.join(others)}" if others else ""
+    span = f"{when(story.start, key.zone)} to {when(story.end, key.zone)} ({key.zone.name})"
+    graphs = _graphs(wording_of(story.policy))
+    picture = Picture(
+        story.name,
+        (f"{key.id}, {key.type}, {span}",),
+        (_PATH, f"Figures are those of {policy}{changes}."),
+        graphs,
+        path_of(result, graphs),
+    )
+    return Artifacts({f"path-{_file_name(Path(story.file).stem)}": picture})
+
+
+def drift(folder: Path, wanted: Artifacts) -> dict[str, str]:
     """Find the committed files that are not what the code says; needs no Graphviz.
 
     Args:
         folder: where they are.
-        texts: the files of `artifacts`; each DOT is expected to have its SVG.
+        wanted: what should be there; each DOT is expected to have its SVG.
 
     Returns:
         File name -> what is wrong with it.
 
     """
     wrong = {}
+    texts = wanted.texts()
     for name, text in texts.items():
         if (found := _read(folder / name)) != text:
             wrong[name] = "is missing" if found is None else "is not what the code says"
@@ -81,6 +184,27 @@ def drift(folder: Path, texts: dict[str, str]) -> dict[str, str]:
             if mistake := _picture_drift(_read(folder / picture), text):
                 wrong[picture] = mistake
     return wrong
+
+
+def _both(title: str, wording: Wording) -> Picture:
+    graphs = _graphs(wording)
+    return Picture(title, (_BOTH,), _notes(graphs, wording), graphs)
+
+
+def _graphs(wording: Wording) -> tuple[Graph, ...]:
+    return tuple(graph_of(region, wording) for region in REGION_TITLES)
+
+
+def _notes(graphs: Sequence[Graph], wording: Wording) -> tuple[str, ...]:
+    """List what the arrows of some regions do not say."""
+    excused = [_EXCUSED] if any(graph.region == AUTO_UPDATE for graph in graphs) else []
+    return (*_MORE, *excused, *wording.notes)
+
+
+def _stamped(data: bytes, dot: str) -> bytes:
+    svg = data.decode().replace("\r\n", "\n")
+    head, _, body = svg.partition("\n")
+    return f"{head}\n{_STAMP.format(_sha256(dot), _sha256(svg))}{body}".encode()
 
 
 def _picture_drift(svg: str | None, dot: str) -> str:
@@ -96,6 +220,14 @@ def _picture_drift(svg: str | None, dot: str) -> str:
 
 def _read(path: Path) -> str | None:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+
+
+def _overview(policy: Policy) -> str:
+    return f"overview-{_file_name(policy.name)}"
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]", "-", name)
 
 
 def _sha256(text: str) -> str:

@@ -1,47 +1,44 @@
-"""Graphs as Graphviz DOT: one picture of a region, or of both side by side.
+"""Graphs as Graphviz DOT: one picture of a region, or of both, one above the other.
 
 What stands on an arrow is a node of its own in the middle of the arrow: so Graphviz keeps labels apart, and
-nobody has to guess which arrow a label belongs to. Arrows tell what brings the event by their line as
-well as by color (Okabe and Ito's, which color-blind people tell apart), and each line of a label begins
-with the mark of its kind, so that black and white is enough. The ground is white whatever page it is on.
+nobody has to guess which arrow a label belongs to. Whatever the version of Graphviz, a region looks alike,
+because its states stand in rows and in an order that is fixed here. The picture paints its own white ground,
+so that it can be read on a dark page too.
 """
 
 from __future__ import annotations
 
-import html
-import re
-import textwrap
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
 import graphviz
 
-from licfsm.diagram.graph import ANY, CHOICE, START, Edge, Graph, Line
-from licfsm.diagram.wording import CHANGE, KINDS, MARKS, REGION_TITLES, SERVER, TIME, USER
+from licfsm.diagram import looks
+from licfsm.diagram.graph import ANY, CHOICE, START, Edge, Graph
+from licfsm.diagram.path import Path, Visit
+from licfsm.diagram.wording import REGION_TITLES
 from licfsm.lifecycle import AUTO_UPDATE_DISABLED, CHECKING, OFF, RETRYING, SCHEDULED
 
 __all__ = ["dot_of"]
 
-
-@attrs.frozen
-class _Style:
-    line: str
-    width: float
-    color: str
-
-
-_STYLES: Final[Mapping[str, _Style]] = {
-    TIME: _Style("dashed", 1.4, "#0072B2"),
-    SERVER: _Style("solid", 2.2, "#D55E00"),
-    USER: _Style("solid", 0.9, "#000000"),
-    CHANGE: _Style("dotted", 1.6, "#009E73"),
+_PLACES: Final[Mapping[str, tuple[int, int]]] = {
+    AUTO_UPDATE_DISABLED: (0, 0),
+    OFF: (0, 1),
+    CHECKING: (1, 0),
+    SCHEDULED: (2, 0),
+    RETRYING: (2, 1),
 }
-_PSEUDO: Final[Mapping[str, Mapping[str, str]]] = {
-    START: {"label": "", "shape": "circle", "fillcolor": "black", "width": "0.12", "height": "0.12"},
-    ANY: {"label": "any state", "style": "rounded,dashed"},
-    CHOICE: {"label": "", "shape": "diamond", "style": "filled", "width": "0.2", "height": "0.2"},
-}
+"""Row and place of a state; states that are not named here stand in one row, in the order of the table."""
+
+_ABOUT_WIDTH: Final = 110
+_LAST: Final = 99
+_REGION_WIDTH: Final = 474
+"""In points: a page's width, less margins."""
+_CELL_WIDTH: Final = 112
+_PSEUDO: Final[Mapping[str, str]] = {"color": "#555555", "margin": "0.06,0.02", "style": "rounded,dashed,filled"}
+_SMALL: Final[Mapping[str, str]] = {"height": "0", "margin": "0.06,0.03", "width": "0"}
 _LABEL: Final[Mapping[str, str]] = {
     "color": "#CCCCCC",
     "fillcolor": "white",
@@ -52,142 +49,202 @@ _LABEL: Final[Mapping[str, str]] = {
     "style": "filled",
     "width": "0",
 }
-_DEPTH: Final[Mapping[str, int]] = {OFF: 0, AUTO_UPDATE_DISABLED: 0, CHECKING: 1, SCHEDULED: 2, RETRYING: 3}
-"""How far down a state stands; states that are not named here stand in the order of the table."""
-
-_FONT: Final = "Helvetica,Arial,sans-serif"
-_WIDTH: Final = 24
-_WIDTH_CHOSEN: Final = 14
-"""How long a label's lines may be, and behind a choice."""
-
-_MORE: Final = "[condition]: where several hold, the order of lifecycle.md decides"
 
 
-def dot_of(graphs: Sequence[Graph], title: str) -> str:
-    """Write a picture of some regions, side by side.
+def dot_of(
+    graphs: Sequence[Graph], title: str, about: Sequence[str] = (), notes: Sequence[str] = (), path: Path | None = None
+) -> str:
+    """Write a picture of some regions, one above the other.
 
     Args:
-        graphs: the regions, from left to right.
+        graphs: the regions.
         title: what stands above.
+        about: lines below the title.
+        notes: lines below the legend.
+        path: the way of a story, which is drawn strong, and the rest faint.
 
     """
     picture = graphviz.Digraph(
-        title,
+        "lifecycle",
         graph_attr={
             "bgcolor": "white",
-            "fontname": _FONT,
+            "fontname": looks.FONT,
             "fontsize": "10",
-            "label": _legend(graphs),
+            "label": looks.legend(notes),
             "labelloc": "b",
-            "nodesep": "0.2" if len(graphs) == 1 else "0.1",
+            "nodesep": "0.11",
             "pad": "0.05",
-            "ranksep": "0.25",
+            "ranksep": "0.18",
         },
         node_attr={
             "fillcolor": "#EEEEEE",
-            "fontname": _FONT,
+            "fontname": looks.FONT,
             "fontsize": "11",
             "height": "0.36",
-            "margin": "0.1,0.05",
+            "margin": "0.08,0.05",
             "shape": "box",
             "style": "rounded,filled",
         },
         edge_attr={"arrowsize": "0.7"},
     )
+    head = [[f'<FONT POINT-SIZE="13">{looks.title(title)}</FONT>']]
+    head += [["<BR/>".join(looks.lines(line, _ABOUT_WIDTH))] for line in about]
     with picture.subgraph(name="cluster") as frame:
-        frame.attr(label=f"<<B>{html.escape(title)}</B>>", fontsize="12", labelloc="t", color="#888888", margin="9")
-        if len(graphs) == 1:
-            _draw(frame, graphs[0])
-            graphs = ()
-        for graph in reversed(graphs):  # Graphviz 2 puts the last one to the left, newer ones the first
+        frame.attr(label=f"<{looks.table(head, align='CENTER')}>", labelloc="t", peripheries="0", margin="2")
+        for graph in graphs:
             with frame.subgraph(name=f"cluster_{graph.region}") as part:
-                part.attr(label=REGION_TITLES[graph.region], fontsize="11", style="dashed", labelloc="t", margin="12")
-                _draw(part, graph)
+                _Region(part, graph, path).draw(titled=len(graphs) > 1)
+        for above, below in itertools.pairwise(graphs):
+            frame.edge(*_between(above, below), style="invis", weight="0")
     return str(picture.source)
 
 
-def _draw(part: graphviz.Digraph, graph: Graph) -> None:
-    for node in graph.nodes:
-        part.node(_name(graph, node), **_PSEUDO.get(node, {"label": node}))
-    heights: dict[int, list[str]] = {}
-    for state in graph.states:
-        heights.setdefault(_depth(graph, state), []).append(state)
-    for level in heights.values():
-        if len(level) > 1:
-            with part.subgraph() as rank:
+def _between(above: Graph, below: Graph) -> tuple[str, str]:
+    """Name the lowest node of a region, and one at the head of the next."""
+    places = list(above.states)
+    foot = max(
+        (edge for edge in above.edges if edge.source in places),
+        key=lambda edge: abs(places.index(edge.source) - places.index(edge.target)),
+    )
+    return _label(above, foot), _name(below, START)
+
+
+@attrs.frozen
+class _Region:
+    """A region under the pen."""
+
+    part: graphviz.Digraph
+    graph: Graph
+    path: Path | None
+
+    def draw(self, *, titled: bool) -> None:
+        """Draw the region in a box of its own."""
+        title = looks.wide(REGION_TITLES[self.graph.region] if titled else "", _REGION_WIDTH)
+        self.part.attr(label=title, fontsize="11", style="dashed", color="#888888", peripheries="1", margin="6")
+        for state in self.graph.states:
+            self.state(state)
+        if self.graph.chooses:
+            self.choice()
+        for edge in self.graph.edges:
+            self.arrow(edge)
+        self.ranks()
+
+    def ranks(self) -> None:
+        """Fix the height and the order of what stands between and beside the states.
+
+        Graphviz would find places too, but each of its versions others.
+        """
+        ranks: dict[float, list[tuple[tuple[int, int], str]]] = {}
+        for state in self.graph.states:
+            row, place = self.place(state)
+            ranks.setdefault(row, []).append(((place, 0), state))
+        for edge in self.graph.edges:
+            if edge.source != CHOICE and (berth := self.berth(edge)):
+                node = self.name(START) if edge.source == START else self.label(edge)
+                ranks.setdefault(berth[0], []).append((berth[1], node))
+        for _, found in sorted(ranks.items()):
+            with self.part.subgraph() as rank:
                 rank.attr(rank="same")
-                for state in level:
-                    rank.node(state)
-    for edge in graph.edges:
-        _arrow(part, graph, edge)
+                nodes = [node for _, node in sorted(found)]
+                for node in nodes:
+                    rank.node(node)
+                for left, right in itertools.pairwise(nodes):
+                    rank.edge(left, right, style="invis")
 
+    def berth(self, edge: Edge) -> tuple[float, tuple[int, int]] | None:
+        """Say how far down the label of an arrow stands, and where there; None for one that hangs below a row."""
+        row, column = self.place(edge.target)
+        if edge.source in {START, ANY}:
+            return row - 1, (_LAST, int(edge.source == START))
+        from_row, from_column = self.place(edge.source)
+        if from_row == row:
+            return None
+        column += from_column
+        if abs(from_row - row) > 1:
+            return (from_row + row) / 2, (-1, 0)
+        inward = sum(self.place(state)[0] == row for state in self.graph.states) == 1  # outside those that go out
+        return (from_row + row) / 2, (column, int(inward == bool(column)))
 
-def _arrow(part: graphviz.Digraph, graph: Graph, edge: Edge) -> None:
-    """Draw an arrow through its label."""
-    source, target = _name(graph, edge.source), _name(graph, edge.target)
-    if not edge.lines:
-        part.edge(source, target)
-        return
-    style = _STYLES[edge.kind]
-    looks = {"color": style.color, "style": style.line, "penwidth": str(style.width)}
-    label = f"{source} -> {target}"
-    chosen = edge.source == CHOICE
-    part.node(label, _label(edge, _WIDTH_CHOSEN if chosen else _WIDTH), **_LABEL)
-    down = _depth(graph, edge.target) - _depth(graph, edge.source)
-    if down < 0:  # declared downward all the same, or the label would not be between
-        part.edge(target, label, dir="back", **looks)
-        part.edge(label, source, dir="none", **looks)
-        return
-    if edge.kind == TIME and down == 1:  # the way through life is straight
-        looks["weight"] = "4"
-    part.edge(source, label, dir="none", **looks | ({"weight": "5"} if chosen else {}))  # beside the choice
-    part.edge(label, target, **looks)
+    def place(self, node: str) -> tuple[int, int]:
+        """Say in which row a node stands, and where there."""
+        if node == CHOICE:
+            return -1, 0
+        return _PLACES.get(node, (0, list(self.graph.states).index(node)))
+
+    def state(self, state: str) -> None:
+        """Draw a state."""
+        visit = self.path.states.get(state) if self.path else None
+        color, marks = looks.TEXT, {}
+        if visit and self.path:
+            marks = {"penwidth": "2", "fillcolor": "#DDDDDD"}
+            marks |= {"peripheries": "2"} if state in self.path.final else {}
+        elif self.path:
+            color, marks = looks.FAINT, {"color": looks.FAINT, "fillcolor": "white"}
+        text = looks.state_text(state, self.graph.states[state], visit, color)
+        self.part.node(state, label=text, **marks)
+
+    def choice(self) -> None:
+        """Draw the choice as a bar, with a cell above each state."""
+        ways = sorted(
+            (edge for edge in self.graph.edges if edge.source == CHOICE), key=lambda edge: self.place(edge.target)
+        )
+        cells = [(edge.target, looks.given_text(edge, self.visit(edge), self.look(edge))) for edge in ways]
+        bar = looks.bar("which state do its dates say?", cells, _CELL_WIDTH)
+        self.part.node(self.name(CHOICE), label=bar, shape="plain", fontsize="10", style="")
+
+    def arrow(self, edge: Edge) -> None:
+        """Draw an arrow, through its label if it has one."""
+        look = self.look(edge)
+        strokes = look.attributes()
+        source, target, label = self.name(edge.source), self.name(edge.target), self.label(edge)
+        if edge.source == START:
+            self.part.node(source, label="start", fontsize="10", fontcolor="white", fillcolor=look.text, **_SMALL)
+            self.part.edge(source, target, **strokes)
+        elif edge.source == CHOICE:  # the words stand in the bar
+            self.part.edge(f"{source}:{edge.target}:s", target, weight="20", minlen="2", **strokes)
+        elif edge.source == ANY:  # the label is the pseudo-state
+            text = looks.arrow_text(edge, self.visit(edge), look, edge.whence)
+            self.part.node(label, label=text, **{**_LABEL, **_PSEUDO})
+            self.part.edge(label, target, **strokes)
+        else:
+            self.part.node(label, label=looks.arrow_text(edge, self.visit(edge), look), **_LABEL)
+            self.through(edge, strokes)
+
+    def through(self, edge: Edge, strokes: Mapping[str, str]) -> None:
+        """Draw an arrow through its label; declared downward, or the label would not be between."""
+        (row, place), (to_row, to_place) = self.place(edge.source), self.place(edge.target)
+        label = self.label(edge)
+        if row == to_row:  # the label hangs below
+            deep = str(min(2, abs(to_place - place)))
+            self.part.edge(edge.source, label, dir="none", minlen=deep, **strokes)
+            self.part.edge(edge.target, label, dir="back", minlen=deep, **strokes)
+        elif row > to_row:
+            self.part.edge(edge.target, label, dir="back", **strokes)
+            self.part.edge(label, edge.source, dir="none", **strokes)
+        else:
+            self.part.edge(edge.source, label, dir="none", **strokes)
+            self.part.edge(label, edge.target, **strokes)
+
+    def visit(self, edge: Edge) -> Visit | None:
+        """Find how often the path goes this way."""
+        return self.path.of(self.graph, edge) if self.path else None
+
+    def look(self, edge: Edge) -> looks.Stroke:
+        """Choose the line of an arrow."""
+        return looks.stroke(edge.kind, visited=self.visit(edge) is not None if self.path else None)
+
+    def name(self, node: str) -> str:
+        """Name a node: states by their own name, pseudo-states so that each region has its own."""
+        return _name(self.graph, node)
+
+    def label(self, edge: Edge) -> str:
+        """Name the node in the middle of an arrow."""
+        return _label(self.graph, edge)
 
 
 def _name(graph: Graph, node: str) -> str:
-    """Name a node: states by their own name, pseudo-states so that each region has its own."""
     return node if node in graph.states else f"{graph.region} {node}"
 
 
-def _depth(graph: Graph, node: str) -> int:
-    return _DEPTH.get(node, graph.states.index(node)) if node in graph.states else -1
-
-
-def _label(edge: Edge, width: int) -> str:
-    rows = "".join(f'<TR><TD ALIGN="LEFT" BALIGN="LEFT">{_text(line, width)}</TD></TR>' for line in edge.lines)
-    return f'<<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="1">{rows}</TABLE>>'
-
-
-def _text(line: Line, width: int) -> str:
-    event = f"{_mark(line.kind)} <B>{html.escape(line.event)}</B>" if line.event else ""
-    given = [f"{words}," for words in line.given[:-1]] + [f"{words}]" for words in line.given[-1:]]
-    given[:1] = [f"[{words}" for words in given[:1]]
-    lines = [html.escape(text) for words in (*line.when, *given) for text in _wrapped(words, width)]
-    return "<BR/>".join([event, *lines] if event else lines)
-
-
-def _wrapped(words: str, width: int) -> list[str]:
-    """Break words into short lines, but neither a figure from its unit nor a short bracket."""
-    kept = re.sub(r"\d |\([^()]{,24}\)", lambda found: found[0].replace(" ", "\u00a0"), words)
-    return textwrap.wrap(kept, width)
-
-
-def _mark(kind: str) -> str:
-    return f'<FONT COLOR="{_STYLES[kind].color}">{MARKS[kind]}</FONT>'
-
-
-def _legend(graphs: Sequence[Graph]) -> str:
-    used = {line.kind for graph in graphs for edge in graph.edges for line in edge.lines}
-    entries = [_entry(kind) for kind in KINDS if kind in used]
-    wide = len(entries) if len(graphs) > 1 else 2
-    rows = ["".join(entries[start : start + wide]) for start in range(0, len(entries), wide)]
-    marks = f'<TABLE BORDER="0">{"".join(f"<TR>{row}</TR>" for row in rows)}</TABLE>'
-    return f'<<TABLE BORDER="0"><TR><TD>{marks}</TD></TR><TR><TD>{html.escape(_MORE)}</TD></TR></TABLE>>'
-
-
-def _entry(kind: str) -> str:
-    style = _STYLES[kind]
-    looks = f'SIDES="B" BORDER="{round(style.width)}" STYLE="{style.line}" COLOR="{style.color}" WIDTH="28"'
-    cell = f'<TD {looks}><FONT POINT-SIZE="4"> </FONT></TD>'
-    line = f'<TABLE BORDER="0" CELLPADDING="0" CELLSPACING="0"><TR>{cell}</TR></TABLE>'
-    return f'<TD>{line}</TD><TD>{_mark(kind)}</TD><TD ALIGN="LEFT">{html.escape(KINDS[kind])}</TD>'
+def _label(graph: Graph, edge: Edge) -> str:
+    return f"{_name(graph, edge.source)} -> {_name(graph, edge.target)} {edge.kind}"

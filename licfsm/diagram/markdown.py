@@ -6,13 +6,24 @@ why, and in which order conditions are tried.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from licfsm.diagram.wording import EVENTS, MARKS, REGION_TITLES, Wording
+from licfsm.diagram.wording import (
+    EVENTS,
+    MARKS,
+    REGION_TITLES,
+    SYMBOLIC,
+    Wording,
+    allowed,
+    name_of,
+    retry_period,
+    wording_of,
+)
 from licfsm.lifecycle import REGIONS, ROWS, TIMERS, Row
-from licfsm.policy import Policy
+from licfsm.policy import OUTCOMES, Policy
 from licfsm.rules import EFFECTS, GUARDS
 
 __all__ = ["markdown_of"]
@@ -28,32 +39,36 @@ For a state and an event, the first row whose conditions all hold is taken, from
 means that the state does not change; where nothing is done either, the event is ignored there on purpose. \
 Numbers are rules in [rules.md](rules.md).
 """
+_COLUMNS: Final = ("State", "Event", "If", "Then", "Target", "Why")
 
 
-def markdown_of(wording: Wording, policies: Sequence[Policy], title: str, picture: str) -> str:
-    """Write the table and what its words mean.
+def markdown_of(
+    policies: Sequence[Policy], title: str, picture: str, overviews: Mapping[str, str] | None = None
+) -> str:
+    """Write the table, the figures of some policies, and what the words mean.
 
     Args:
-        wording: the words of guards and times.
-        policies: those that are worded; the outcomes of a single one are listed.
+        policies: whose figures are listed, a column each; times are told by name where there are several.
         title: the heading.
         picture: the file name of the statechart.
+        overviews: policy -> the file name of the statechart with its figures.
 
     """
+    wording = wording_of(policies[0]) if len(policies) == 1 else SYMBOLIC
     blocks = [_HEAD.format(title=title, picture=picture)]
     for region, heading in REGION_TITLES.items():
-        blocks += [f"## {heading}\n", _table(_COLUMNS, _rows(region, wording))]
+        states = [(f"**{state}**", wording.states[state]) for state in REGIONS[region]]
+        blocks += [f"## {heading}\n", _table(("State", "It means"), states), _table(_COLUMNS, _rows(region, wording))]
     blocks += ["## When time brings an event\n", _table(("Event", "In", "When"), _times(wording))]
-    if len(policies) == 1:
-        blocks += ["## What an answer leads to\n", _table(("Outcome", "Event", "Asked again"), _outcomes(policies[0]))]
-        blocks += ["## How long grace is\n", _table(("License type", "Grace period"), _graces(policies[0]))]
+    blocks += ["## The figures of the policies\n" if len(policies) > 1 else "## The figures of the policy\n"]
+    blocks += [_table(("", *(policy.name for policy in policies)), _figures(policies))]
+    if overviews:
+        links = ", ".join(f"[{name}]({file})" for name, file in overviews.items())
+        blocks += [f"The lifecycle drawn with these figures: {links}.\n"]
     blocks += ["## What the conditions mean\n", _table(("If", "It means"), _meanings(GUARDS, wording.guards))]
-    done = {name: _spaced(name) for name in EFFECTS}
+    done = {name: name_of(name) for name in EFFECTS}
     blocks += ["## What is done\n", _table(("Then", "It means"), _meanings(EFFECTS, done))]
     return "\n".join(blocks)
-
-
-_COLUMNS: Final = ("State", "Event", "If", "Then", "Target", "Why")
 
 
 def _rows(region: str, wording: Wording) -> Iterable[tuple[str, ...]]:
@@ -64,7 +79,7 @@ def _rows(region: str, wording: Wording) -> Iterable[tuple[str, ...]]:
             "any state" if set(row.sources) == set(REGIONS[region]) else ", ".join(row.sources),
             ", ".join(_event(trigger) for trigger in row.triggers),
             " and ".join(wording.guards[guard] for guard in row.guards) or ("otherwise" if behind else ""),
-            ", ".join(_spaced(effect) for effect in row.effects),
+            ", ".join(name_of(effect) for effect in row.effects),
             f"**{row.target}**" if row.target else "stays",
             row.why,
         )
@@ -80,34 +95,53 @@ def _times(wording: Wording) -> Iterable[tuple[str, ...]]:
             yield _event(timer.trigger), source, "; ".join(wording.when[timer.trigger, source])
 
 
-def _outcomes(policy: Policy) -> Iterable[tuple[str, ...]]:
-    for name, outcome in policy.outcomes.items():
-        yield (
-            f"{_spaced(name)}: {outcome.text}",
-            _event(outcome.reaction),
-            f"after {outcome.retry}" if outcome.retry else "",
-        )
+def _figures(policies: Sequence[Policy]) -> Iterable[tuple[str, ...]]:
+    """List what the policies decide; a dash where a policy knows no such license type."""
+
+    def row(name: str, tell: Callable[[Policy], object]) -> tuple[str, ...]:
+        return (name, *(str(tell(policy)) for policy in policies))
+
+    types = dict.fromkeys(kind for policy in policies for kind in policy.grace)
+    yield row("Expiring begins", lambda policy: f"{policy.expiring} before the expiration date")
+    for kind in types:
+        yield row(f"Expiry is announced: {name_of(kind)}", functools.partial(_announced, kind))
+    for kind in types:
+        yield row(f"Grace period: {name_of(kind)}", functools.partial(_grace, kind))
+    yield row("In FreeMode works", allowed)
+    yield row("Checked in Valid, every", lambda policy: policy.cadence.valid)
+    yield row("Checked from Expiring on, every", lambda policy: policy.cadence.expiring)
+    for name in OUTCOMES:
+        yield row(f"After {name_of(name)}", functools.partial(_outcome, name))
+    yield row("Retry period", retry_period)
+    yield row("Failures are mailed", lambda policy: name_of(policy.mail_repeat))
 
 
-def _graces(policy: Policy) -> Iterable[tuple[str, ...]]:
-    for kind, grace in policy.grace.items():
-        yield kind, str(grace) if grace else "none"
+def _announced(kind: str, policy: Policy) -> str:
+    if kind not in policy.grace:
+        return "–"
+    span = policy.announce.get(kind, policy.expiring)
+    return f"{span} before" if span else "never"
+
+
+def _grace(kind: str, policy: Policy) -> str:
+    return str(policy.grace[kind] or "none") if kind in policy.grace else "–"
+
+
+def _outcome(name: str, policy: Policy) -> str:
+    outcome = policy.outcomes[name]
+    return f"{outcome.reaction.replace('_', ' ')}{f' after {outcome.retry}' if outcome.retry else ''}"
 
 
 def _meanings(functions: Mapping[str, Callable[..., Any]], words: Mapping[str, str]) -> Iterable[tuple[str, ...]]:
     for name, function in functions.items():
-        yield words[name], (inspect.getdoc(function) or "").partition("\n")[0]
+        known = "" if words[name] == name_of(name) else f" (`{name}`)"
+        yield f"{words[name]}{known}", (inspect.getdoc(function) or "").partition("\n")[0]
 
 
 def _event(trigger: str) -> str:
-    """Write an event in words, and its name where that is another."""
-    kind, words = EVENTS[trigger]
-    name = "" if words == _spaced(trigger) else f" (`{trigger}`)"
-    return f"{MARKS[kind]} {words}{name}"
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+    """Write an event with its mark, and what it means where its name does not say it."""
+    kind, meaning = EVENTS[trigger]
+    return f"{MARKS[kind]} {name_of(trigger)}{f' ({meaning})' if meaning else ''}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

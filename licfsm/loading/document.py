@@ -19,11 +19,11 @@ import attrs
 import yaml
 
 from licfsm.errors import InvalidFile, Mistake
+from licfsm.loading.syntax import DEEPEST, LINE_BREAK, TOO_DEEP, Place, explained
 
 __all__ = ["Items", "Place", "Scalar", "Section", "closest", "is_file", "nearest", "quoted", "read_document"]
 
 LARGEST_FILE: Final = 1 << 20
-DEEPEST: Final = 40
 MOST_VALUES: Final = 100_000
 """How many keys, texts, lists and mappings a file may hold, each alias counted as what it stands for."""
 
@@ -32,10 +32,6 @@ _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What YAML allows nowhere; looked for here, since the parser counts its place in bytes."""
-_LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-
-Place = tuple[int, int]
-"""Line and column, counted from 1."""
 
 
 class Scalar(str):
@@ -143,10 +139,7 @@ class _Builder:
         try:
             root = self._read(text)
         except yaml.MarkedYAMLError as error:
-            problem = " ".join(part for part in (error.context, error.problem) if part)
-            place = _place(error.problem_mark or error.context_mark)
-            # What is missing at the end of a file without a last line break is placed on the line after it.
-            self.wrong(min(place, _place_of(text, len(text))), f"no valid YAML: {problem}")
+            self.wrong(*explained(error, text))
         if not self.mistakes and not isinstance(root, Section):
             self.wrong(getattr(root, "place", (1, 1)), "the file must be a mapping, such as 'version: 1'")
         if self.mistakes:
@@ -203,7 +196,7 @@ class _Builder:
         if self.counted > MOST_VALUES:
             return f"more than {MOST_VALUES} values, aliases counted as what they stand for"
         begins = isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent)
-        return f"nested deeper than {DEEPEST} levels" if begins and depth >= DEEPEST else ""
+        return TOO_DEEP if begins and depth >= DEEPEST else ""
 
     def _refuse_tag(self, tag: str | None, place: Place) -> None:
         if tag not in (None, "!"):
@@ -233,12 +226,12 @@ class _Builder:
 
 
 def _place(mark: Any) -> Place:
-    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    return mark.line + 1, mark.column + 1
 
 
 def _place_of(text: str, offset: int) -> Place:
     """Find line and column of a character; YAML knows these line breaks."""
-    lines = _LINE_BREAK.split(text[:offset])
+    lines = LINE_BREAK.split(text[:offset])
     return len(lines), len(lines[-1]) + 1
 
 

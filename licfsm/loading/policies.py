@@ -19,14 +19,14 @@ import attrs
 from licfsm.errors import InvalidFile, InvalidValue, Mistake
 from licfsm.instants import MINUTE, Span
 from licfsm.loading.document import LARGEST_FILE, Place, Section, is_file, nearest, quoted, read_document
-from licfsm.loading.structure import OneOf, span, structure
+from licfsm.loading.structure import VERSION, OneOf, span, structure
 from licfsm.policy import MAIL_REPEATS, NOTIFICATIONS, OUTCOMES, REACTIONS, Cadence, Outcome, Policy, Texts
 
 __all__ = ["available", "built_in", "find_policy", "is_policy", "load_policy"]
 
 MONTH_OF_EXPIRY: Final = "days of the month of expiry"
 SESSIONS: Final = ("success", "warning", "failed")
-_TEXT_FIELDS: Final = {
+TEXT_FIELDS: Final = {
     "valid": ("days",),
     "grace": ("days",),
     "job_warning": ("days",),
@@ -34,7 +34,8 @@ _TEXT_FIELDS: Final = {
 }
 _LONGEST_CHAIN: Final = 8
 _POLICY_KEYS: Final = {b"extends", b"grace", b"cadence", b"outcomes"}
-_CENTURY: Final = 36_525
+_SHORT: Final = 5
+"""In a word of fewer letters, another letter makes another word."""
 
 
 class CalendarSpan(Span):
@@ -45,15 +46,39 @@ class NoGrace:
     """A grace period, or ``none``."""
 
 
+class NoNotice:
+    """How long before the expiration date expiry is announced, or ``none``."""
+
+
 class RetryPeriod:
     """A length of time, or as many days as the month of expiry has."""
 
 
 @attrs.frozen
 class PolicyFile:
-    """What a policy file says."""
+    """What a product decides about its licenses. A policy that extends another says only what differs.
 
-    version: Annotated[str, OneOf(("1",))]
+    What is said of each attribute is what an editor shows of its key (`licfsm.loading.schema`).
+
+    Attributes:
+        version: the version of this file format.
+        policy: the policy's name.
+        expiring: how long before the expiration date Expiring begins: days, weeks or months.
+        grace: license type -> grace period, or none; lists every type there is.
+        free_mode_allows: the kinds of operation that work in FreeMode; restoring always does.
+        cadence: how often the server is asked.
+        retry_period: how long after the expiration date retrying ends.
+        outcomes: outcome of a check -> what it leads to.
+        mail_repeat: how often failures are mailed; none where there are no mail settings.
+        texts: what a user reads.
+        notifications: the text of each notice.
+        announce: license type -> how long before the expiration date expiry is announced, or none; types that
+            are not listed are announced when Expiring begins.
+        extends: the policy of which this one says only what differs: a built-in name, or a path beside this file.
+
+    """
+
+    version: Annotated[str, VERSION]
     policy: str
     expiring: CalendarSpan
     grace: dict[str, NoGrace]
@@ -63,6 +88,8 @@ class PolicyFile:
     mail_repeat: Annotated[str, OneOf(MAIL_REPEATS)]
     texts: Texts
     notifications: dict[Annotated[str, OneOf(tuple(NOTIFICATIONS))], str]
+    announce: dict[str, NoNotice] = attrs.Factory(dict)
+    free_mode_allows: tuple[Annotated[str, OneOf(("paid", "free"))], ...] = ("free",)
     extends: str | None = None
 
 
@@ -146,13 +173,14 @@ def load_policy(path: Path, name: str | None = None) -> Policy:
 
     """
     shown = name or str(path)
-    document = _extended(read_document(path, shown), path, shown, _LONGEST_CHAIN)
-    loaded = _structured(document, shown)
+    loaded = _structured(*_extended(read_document(path, shown), path, shown, _LONGEST_CHAIN), shown)
     wanted: Any = loaded
     return Policy(
         name=str(loaded.policy),
         expiring=wanted.expiring,
+        announce={str(kind): before or None for kind, before in wanted.announce.items()},
         grace={str(kind): grace or None for kind, grace in wanted.grace.items()},
+        free_mode_allows=tuple(str(kind) for kind in loaded.free_mode_allows),
         cadence=loaded.cadence,
         retry_period=wanted.retry_period,
         outcomes=loaded.outcomes,
@@ -162,20 +190,20 @@ def load_policy(path: Path, name: str | None = None) -> Policy:
     )
 
 
-def _structured(document: Section, shown: str) -> PolicyFile:
-    hooks = {CalendarSpan: _calendar_span, NoGrace: _grace, RetryPeriod: _retry_period}
+def _structured(document: Section, slips: list[tuple[Place, str]], shown: str) -> PolicyFile:
+    hooks = {CalendarSpan: _calendar_span, NoGrace: _span_or_none, NoNotice: _span_or_none, RetryPeriod: _retry_period}
     loaded, mistakes = structure(document, PolicyFile, shown, hooks)
-    mistakes += [Mistake(shown, *place, message) for place, message in _more_mistakes(loaded, document)]
+    mistakes += [Mistake(shown, *place, message) for place, message in slips + _more_mistakes(loaded, document)]
     if mistakes:
         raise InvalidFile(mistakes)
     return loaded
 
 
-def _extended(document: Section, path: Path, shown: str, depth: int) -> Section:
-    """Lay a document over the one that it extends."""
+def _extended(document: Section, path: Path, shown: str, depth: int) -> tuple[Section, list[tuple[Place, str]]]:
+    """Lay a document over the one that it extends, and say what looks like a slip only beside that one."""
     reference = document.get("extends")
     if not isinstance(reference, str):
-        return document
+        return document, []
     place = document.values_at["extends"]
     try:
         beside = _path_of(reference, path.parent)
@@ -184,10 +212,43 @@ def _extended(document: Section, path: Path, shown: str, depth: int) -> Section:
         raise InvalidFile([Mistake(shown, *place, str(error))]) from None
     if depth == 0:
         raise InvalidFile([Mistake(shown, *place, "policies extend each other in a circle, or too deeply")])
-    parent = _extended(read_document(parent_path, str(parent_path)), parent_path, shown, depth - 1)
+    parent, slips = _extended(read_document(parent_path, str(parent_path)), parent_path, shown, depth - 1)
     if beside:
-        _structured(parent, str(parent_path))
-    return _laid_over(parent, document)
+        _structured(parent, slips, str(parent_path))
+    return _laid_over(parent, document), _slips(parent.get("grace"), document.get("grace"))
+
+
+def _slips(below: Any, above: Any) -> list[tuple[Place, str]]:
+    """Find new license types that are one letter away from an inherited one of which nothing is said.
+
+    New types are welcome, but a misspelled one would leave the type that was meant with its inherited grace.
+    """
+    if not isinstance(below, Section) or not isinstance(above, Section):
+        return []
+    return [
+        (
+            above.keys_at[kind],
+            f"new license type {quoted(kind)} is nearly {known!r}; write that, or give {known!r} a grace here, too",
+        )
+        for kind in above
+        for known in below
+        if kind not in below and known not in above and _one_letter_apart(kind.lower(), known.lower())
+    ]
+
+
+def _one_letter_apart(word: str, other: str) -> bool:
+    """Say whether one letter was added, left out, changed, or swapped with its neighbor.
+
+    A digit or a dash more is no slip; another case, which a key's type cannot have, is.
+    """
+    short, long = sorted((word, other), key=len)
+    if len(short) < _SHORT or len(long) > len(short) + 1:
+        return False
+    if len(long) > len(short):
+        return any(long[:at] + long[at + 1 :] == short and long[at].isalpha() for at in range(len(long)))
+    swapped = any(long[:at] + long[at : at + 2][::-1] + long[at + 2 :] == short for at in range(len(short)))
+    changed = [one + two for one, two in zip(short, long, strict=True) if one != two]
+    return swapped or (len(changed) == 1 and changed[0].isalpha())
 
 
 def _laid_over(below: Section, above: Section) -> Section:
@@ -211,7 +272,7 @@ def _calendar_span(value: Any, _: Any) -> Span:
     return found
 
 
-def _grace(value: Any, _: Any) -> Span | None:
+def _span_or_none(value: Any, _: Any) -> Span | None:
     return None if value == "none" else _calendar_span(value, Span)
 
 
@@ -232,13 +293,21 @@ def _more_mistakes(loaded: PolicyFile, document: Section) -> list[tuple[Place, s
         every: Span = getattr(loaded.cadence, field)
         if not (every.days or every.months or every.ms >= MINUTE):
             wrong.append((document["cadence"].values_at[field], "must be at least 1 minute"))
+    wrong += [
+        (
+            document["announce"].keys_at[kind],
+            f"unknown license type {quoted(kind)}; {nearest(kind, tuple(loaded.grace))}",
+        )
+        for kind in loaded.announce
+        if kind not in loaded.grace
+    ]
     for section, needed in (("outcomes", OUTCOMES), ("notifications", tuple(NOTIFICATIONS))):
         missing = [name for name in needed if name not in document[section]]
         if missing:
             wrong.append((document.values_at[section], f"missing: {', '.join(missing)}"))
     for name, outcome in loaded.outcomes.items():
         wrong += _outcome_mistakes(name, outcome, document["outcomes"][name])
-    templates = [("texts", name, _TEXT_FIELDS.get(name, ())) for name in document["texts"]]
+    templates = [("texts", name, TEXT_FIELDS.get(name, ())) for name in document["texts"]]
     templates += [("notifications", name, NOTIFICATIONS[name]) for name in document["notifications"]]
     for section, name, fields in templates:
         wrong += [

@@ -1,5 +1,7 @@
 """What a scenario file may hold: one class a section, whose fields name the keys.
 
+What is said of each attribute is what an editor shows of its key (`licfsm.loading.schema`).
+
 Times stay as they are written (`When`): only the whole file shows which zone they are in, and what
 ``start`` and ``expiry`` stand for. `licfsm.loading.scenarios` turns them into instants.
 """
@@ -22,7 +24,7 @@ from licfsm.license import OPERATIONS
 from licfsm.lifecycle import AUTO_UPDATE, ENTITLEMENT, REGIONS
 from licfsm.loading.document import Place, Scalar, closest, quoted
 from licfsm.loading.policies import find_policy
-from licfsm.loading.structure import OneOf, Shorthand, span, text
+from licfsm.loading.structure import VERSION, OneOf, Shorthand, span, text
 from licfsm.policy import MAIL_REPEATS, OUTCOMES, Policy
 from licfsm.scenario.story import HOST_ACTIONS
 
@@ -36,6 +38,7 @@ __all__ = [
     "ServerSection",
     "When",
     "WorldSection",
+    "as_when",
     "hooks",
 ]
 
@@ -82,7 +85,19 @@ _UNNAMED: Final = LicenseId("LICENSE-1")
 
 @attrs.frozen
 class LicenseSection:
-    """The first key."""
+    """The first key.
+
+    Attributes:
+        type: the license type, one that the policy has a grace period for.
+        id: the license's id.
+        expires: the last valid day, or with a time the exact end; without it the license is perpetual.
+        zone: the time zone of all times without an offset, by its IANA name.
+        issued: when the key was issued; at the start of the story unless given.
+        product: what is licensed.
+        edition: which edition of it.
+        holder: whom the license is for.
+
+    """
 
     type: LicenseType
     id: LicenseId = _UNNAMED
@@ -96,7 +111,18 @@ class LicenseSection:
 
 @attrs.frozen
 class ServerSection(Shorthand):
-    """What the server answers from now on."""
+    """What the server answers from now on.
+
+    Attributes:
+        answer: what a check comes to.
+        expires: the new key's last valid day, or its exact end; without it the new key is perpetual.
+        type: the new key's license type; as before unless given.
+        issued: when the new key was issued; at this entry unless given.
+        retry_after: when the server wants to be asked again, in place of the policy's interval.
+        takes: how long the answer takes to arrive.
+        signed_time: the time that the server signs; now is the time at which the answer arrives.
+
+    """
 
     answer: Annotated[str, OneOf(OUTCOMES)]
     expires: When | None = None
@@ -109,7 +135,17 @@ class ServerSection(Shorthand):
 
 @attrs.frozen
 class HostSection(Shorthand):
-    """What the host or its user does."""
+    """What the host or its user does.
+
+    Attributes:
+        do: what is done.
+        expires: of a key that is installed: its last valid day, or its exact end; without it, perpetual.
+        type: of a key that is installed: its license type; as before unless given.
+        issued: of a key that is installed: when it was issued; at this entry unless given.
+        force: whether to install the key though it expires earlier than the installed one.
+        until: when a suspended host wakes up.
+
+    """
 
     do: Annotated[str, OneOf(HOST_ACTIONS)]
     expires: When | None = None
@@ -121,7 +157,15 @@ class HostSection(Shorthand):
 
 @attrs.frozen
 class WorldSection:
-    """What changes outside."""
+    """What changes outside.
+
+    Attributes:
+        clock: what the host's clock shows from now on; the times of the story stay true time.
+        policy: the policy from now on: a built-in name, or a path beside this file.
+        mail: whether mail gets through.
+        target: whether the key can be written to its target.
+
+    """
 
     clock: When | None = None
     policy: Policy | None = None
@@ -131,7 +175,22 @@ class WorldSection:
 
 @attrs.frozen
 class ExpectSection:
-    """What must be observed."""
+    """What must be observed.
+
+    Attributes:
+        entitlement: the state that says what the host may do.
+        auto_update: the state that says when the server is asked.
+        status: the license information that a user reads.
+        warning: what every job of the paid version warns of; ~ for no warning.
+        days_remaining: days until expiry, or of grace; ~ where the key has no expiry.
+        next_check: when the server is asked next; ~ for never.
+        allows: job -> whether it may run now.
+        checks: how many checks there were so far.
+        failures: how many of them failed.
+        mails: how many mails were sent so far.
+        reports: how many entries the report has so far.
+
+    """
 
     entitlement: Annotated[str, OneOf(REGIONS[ENTITLEMENT])] = _UNSET
     auto_update: Annotated[str, OneOf(REGIONS[AUTO_UPDATE])] = _UNSET
@@ -148,7 +207,16 @@ class ExpectSection:
 
 @attrs.frozen
 class EntrySection:
-    """One entry of the timeline."""
+    """One entry of the timeline.
+
+    Attributes:
+        at: when, in true time.
+        server: what the server answers from now on, until the next such entry; up_to_date at first.
+        world: what changes outside.
+        host: what the host or its user does.
+        expect: what must be observed.
+
+    """
 
     at: When
     server: ServerSection | None = None
@@ -159,9 +227,25 @@ class EntrySection:
 
 @attrs.frozen
 class ScenarioFile:
-    """What a scenario file says."""
+    """A license's story on a simulated clock, and what must be observed on the way.
 
-    version: Annotated[str, OneOf(("1",))]
+    Attributes:
+        version: the version of this file format.
+        policy: the policy at the start: a built-in name, or a path beside this file.
+        license: the first key.
+        start: when the story begins.
+        timeline: what happens, in the order of time.
+        scenario: a title that says what the story shows; the file's name unless given.
+        until: when the story ends, that instant included; with its last entry unless given.
+        spread: over how long the questions of many licenses are spread; none unless given.
+        mail: how often failures are mailed; policy leaves it to the policy.
+        jobs: job -> its kind: paid, free, or always (never refused).
+        never: states that must not be seen.
+        reaches: states that must be seen, the first state included.
+
+    """
+
+    version: Annotated[str, VERSION]
     policy: Policy
     license: LicenseSection
     start: When
@@ -175,7 +259,8 @@ class ScenarioFile:
     reaches: tuple[Annotated[str, OneOf(_STATES)], ...] = ()
 
 
-def _when(value: Any, _: Any) -> When:
+def as_when(value: Any) -> When:
+    """Take a time as scenarios write it."""
     written = text(value)
     found = _TIME.fullmatch(written.strip())
     if not found:
@@ -218,7 +303,7 @@ def hooks(folder: Path) -> Mapping[Any, Callable[[Any, Any], Any]]:
 
     """
     return {
-        When: _when,
+        When: lambda value, _: as_when(value),
         ExactSpan: _exact_span,
         LicenseId: lambda value, _: valid_id(text(value)),
         LicenseType: lambda value, _: valid_type(text(value)),

@@ -26,6 +26,7 @@ from licfsm.loading.scenario_file import (
     ServerSection,
     When,
     WorldSection,
+    as_when,
     hooks,
 )
 from licfsm.loading.structure import structure
@@ -59,21 +60,25 @@ def _is_folder(path: Path) -> bool:
         return False  # a name that cannot be one; reading it will say so
 
 
-def load_scenario(path: Path, name: str | None = None) -> Story:
+def load_scenario(path: Path, name: str | None = None, *, until: str | None = None) -> Story:
     """Load a scenario file.
 
     Args:
         path: the file.
         name: how the user named it; its path by default.
+        until: when the story ends, whatever it says itself; written as times are in a scenario.
 
     Raises:
         InvalidFile: with all that is wrong in it.
+        InvalidValue: ``until`` is no time, or lies before the story's start.
 
     """
     shown = name or str(path)
     document = read_document(path, shown)
     loaded, mistakes = structure(document, ScenarioFile, shown, hooks(path.parent), parts="timeline")
-    return _Resolver(loaded, document, path, shown, mistakes).story()
+    resolver = _Resolver(loaded, document, path, shown, mistakes)
+    story = resolver.story()
+    return story if until is None else resolver.cut(story, until)
 
 
 class _Resolver:
@@ -122,7 +127,17 @@ class _Resolver:
             entries=entries,
             never=loaded.never,
             reaches=loaded.reaches,
+            places={what: self.document.keys_at[what] for what in ("never", "reaches") if what in self.document},
         )
+
+    def cut(self, story: Story, until: str) -> Story:
+        at = self.instant(as_when(until))
+        if self.mistakes:
+            raise InvalidValue(self.mistakes[0].message)
+        if at < story.start:
+            message = f"{instants.isoformat(at)} lies before the start of the story, {instants.isoformat(story.start)}"
+            raise InvalidValue(message)
+        return attrs.evolve(story, end=at, entries=tuple(entry for entry in story.entries if entry.at <= at))
 
     def end(self, start: int, entries: tuple[Entry, ...]) -> int:
         last = max([start, *(entry.at for entry in entries)])
@@ -239,7 +254,7 @@ class _Resolver:
                     asleep_until = self.instant(entry.host.until)
                     if asleep_until <= at:
                         self.wrong(entry.host.until.place, "a suspend must end after it began")
-            found += [Entry(at, thing) for thing in things]
+            found += [Entry(at, thing, section.place) for thing in things]
         return tuple(found)
 
     def things(self, section: Section, entry: EntrySection) -> list[ServerAnswers | HostDoes | WorldChanges | Expect]:

@@ -6,6 +6,7 @@ knows where that path stands in the file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
@@ -24,7 +25,7 @@ from licfsm.errors import InvalidFile, InvalidValue, Mistake
 from licfsm.instants import DAY, Span
 from licfsm.loading.document import Items, Place, Scalar, Section, nearest, quoted
 
-__all__ = ["OneOf", "Shorthand", "span", "structure", "text"]
+__all__ = ["VERSION", "OneOf", "Shorthand", "span", "structure", "text"]
 
 T = TypeVar("T")
 _WRONG: Final = "what is wrong in it"
@@ -35,9 +36,26 @@ _LONGEST_SPAN: Final = 100 * 366
 
 @attrs.frozen
 class OneOf:
-    """Says of a text field that it takes one of these words: ``Annotated[str, OneOf(WORDS)]``."""
+    """Says of a text field that it takes one of these words: ``Annotated[str, OneOf(WORDS)]``.
+
+    Attributes:
+        words: in the order in which they are told.
+        noun: what such a word is called.
+        hint: what to tell of any other word, where the nearest right one is no help.
+
+    """
 
     words: tuple[str, ...]
+    noun: str = "word"
+    hint: str = ""
+
+
+VERSION: Final = OneOf(
+    ("1",),
+    noun="version",
+    hint="this licfsm reads version 1 of the file format: write 'version: 1', or update licfsm if the file is newer",
+)
+"""The version of a file's format; a file that a later licfsm wrote may have another."""
 
 
 class Shorthand:
@@ -139,6 +157,9 @@ def text(value: Any) -> str:
 def count(value: Any) -> int:
     """Take a whole number."""
     written = text(value)
+    if re.fullmatch(r"-[0-9]+", written):
+        message = f"{quoted(written)} must be 0 or more"
+        raise InvalidValue(message)
     if not (written.isascii() and written.isdecimal() and len(written) <= _MOST_DIGITS):
         message = f"{quoted(written)} is no whole number"
         raise InvalidValue(message)
@@ -172,12 +193,12 @@ def _is_choice(kind: Any) -> bool:
 
 
 def _choice_hook(kind: Any) -> Callable[[Any, Any], str]:
-    words = next(extra.words for extra in kind.__metadata__ if isinstance(extra, OneOf))
+    choice = next(extra for extra in kind.__metadata__ if isinstance(extra, OneOf))
 
     def take(value: Any, _: Any) -> str:
         written = text(value)
-        if written not in words:
-            message = f"unknown word {quoted(written)}; {nearest(written, words)}"
+        if written not in choice.words:
+            message = f"unknown {choice.noun} {quoted(written)}; {choice.hint or nearest(written, choice.words)}"
             raise InvalidValue(message)
         return written
 

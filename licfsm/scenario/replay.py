@@ -19,10 +19,11 @@ from licfsm.adapters.clock import ManualClock
 from licfsm.errors import InvalidFile, KeyRejected, Mistake
 from licfsm.key import LicenseKey
 from licfsm.license import License
+from licfsm.policy import Dates, Policy
 from licfsm.ports import Answer, Question
 from licfsm.scenario.story import NOW, Entry, Expect, HostDoes, ServerAnswers, Story, WorldChanges
 
-__all__ = ["Action", "Check", "Failure", "Notification", "Replay", "Transition", "replay"]
+__all__ = ["Action", "Check", "Failure", "InForce", "Line", "Notification", "Replay", "Transition", "replay"]
 
 MOST_STEPS: Final = 500_000
 """How many steps a story may take: half a minute of waiting; a question every minute for half a year."""
@@ -39,7 +40,7 @@ _COUNTED_CHANNELS: Final = {"mail": "mails", "report": "reports"}
 
 
 class Transition(NamedTuple):
-    """A region changed its state; times in milliseconds, ``clock`` is the host's."""
+    """A region changed its state; times in milliseconds, ``clock`` is the host's, ``why`` the row's."""
 
     at: int
     clock: int
@@ -48,6 +49,7 @@ class Transition(NamedTuple):
     trigger: str
     source: str
     target: str
+    why: str
 
 
 class Check(NamedTuple):
@@ -84,12 +86,22 @@ Line = Transition | Check | Notification | Action
 
 
 class Failure(NamedTuple):
-    """An expectation that did not hold."""
+    """An expectation that did not hold; ``place`` is its line and column in the file."""
 
     at: int
     what: str
     expected: Any
     actual: Any
+    place: tuple[int, int]
+
+
+class InForce(NamedTuple):
+    """From ``at`` on (milliseconds, true time) this key was in force under this policy, with these deadlines."""
+
+    at: int
+    key: LicenseKey
+    policy: Policy
+    dates: Dates
 
 
 @attrs.define
@@ -102,14 +114,18 @@ class Replay:
         trace: what happened, in order.
         failures: the expectations that did not hold.
         final: what is observed at the end.
+        license: the license as it stands at the end; the clock too.
+        in_force: which keys, policies and deadlines were in force, in order.
 
     """
 
     story: Story
+    license: License
     first: tuple[str, str] = ("", "")
     trace: list[Line] = attrs.Factory(list)
     failures: list[Failure] = attrs.Factory(list)
     final: dict[str, Any] = attrs.Factory(dict)
+    in_force: list[InForce] = attrs.Factory(list)
 
     @property
     def passed(self) -> bool:
@@ -149,12 +165,12 @@ class _World:
         self.story = story
         self.watch = watch
         self.steps = 0
-        self.result = Replay(story)
         self.clock = ManualClock(story.start)
         self.license = License(
             story.key, story.policy, clock=self.clock, spread=story.spread, mail=story.mail, targets=(_TARGET,)
         )
-        self.result.first = self.license.state
+        self.result = Replay(story, self.license, self.license.state)
+        self.note_in_force(story.start)
         self.shift = 0
         self.policy = story.policy
         self.answers = ServerAnswers("up_to_date")
@@ -174,6 +190,7 @@ class _World:
         self.run(story.end)
         self.judge_states()
         self.result.final = self.observed(story.end)
+        self.clock.move_to(story.end + self.shift)
         return self.result
 
     def instant(self, at: int, entries: Sequence[Entry]) -> None:
@@ -193,7 +210,7 @@ class _World:
                 self.run(at)
         for entry in entries:
             if isinstance(entry.what, Expect):
-                self.expect(at, entry.what)
+                self.expect(at, entry.what, entry.place)
 
     def run(self, to: int) -> None:
         """Let time go by until an instant, inclusive."""
@@ -302,7 +319,9 @@ class _World:
         for effect in effects:
             if type(effect) is fx.Moved:
                 trace.append(
-                    Transition(at, now, effect.due, effect.region, effect.trigger, effect.source, effect.target)
+                    Transition(
+                        at, now, effect.due, effect.region, effect.trigger, effect.source, effect.target, effect.why
+                    )
                 )
             elif type(effect) is fx.Notify:
                 name, text = effect.name, effect.text
@@ -313,6 +332,12 @@ class _World:
                 trace += lines
             elif type(effect) is fx.Checked:
                 trace.append(Check(at, now, self.asked, effect.due, effect.outcome, effect.failed))
+        if self.license.dates is not self.result.in_force[-1].dates:
+            self.note_in_force(at)
+
+    def note_in_force(self, at: int) -> None:
+        lic = self.license
+        self.result.in_force.append(InForce(at, lic.key, lic.policy, lic.dates))
 
     def deliver_mail(self, at: int) -> None:
         if self.mail_up:
@@ -337,7 +362,7 @@ class _World:
         self.clock.move_to(stood_at)
         return seen
 
-    def expect(self, at: int, expect: Expect) -> None:
+    def expect(self, at: int, expect: Expect, place: tuple[int, int]) -> None:
         observed = self.observed(at) | self.counted()
         for what, expected in expect.values.items():
             wanted = expected
@@ -348,7 +373,7 @@ class _World:
                 if what == "next_check" and expected is not None:
                     wanted = instants.isoformat(expected)
             if wanted != actual:
-                self.result.failures.append(Failure(at, what, wanted, actual))
+                self.result.failures.append(Failure(at, what, wanted, actual, place))
 
     def counted(self) -> dict[str, int]:
         """Count the lines of the trace so far, from where they were last counted."""
@@ -363,13 +388,16 @@ class _World:
         return self.counts
 
     def judge_states(self) -> None:
-        seen = dict.fromkeys(self.result.first, self.story.start)
+        story = self.story
+        seen = dict.fromkeys(self.result.first, story.start)
         for line in self.result.trace:
             if isinstance(line, Transition):
                 seen.setdefault(line.target, line.at)
-        for state in self.story.never:
+        for state in story.never:
             if state in seen:
-                self.result.failures.append(Failure(seen[state], "never", state, "seen"))
-        for state in self.story.reaches:
+                failure = Failure(seen[state], "never", f"no {state}", state, story.places["never"])
+                self.result.failures.append(failure)
+        for state in story.reaches:
             if state not in seen:
-                self.result.failures.append(Failure(self.story.end, "reaches", state, "not seen"))
+                failure = Failure(story.end, "reaches", state, "not seen", story.places["reaches"])
+                self.result.failures.append(failure)

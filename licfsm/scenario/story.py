@@ -100,10 +100,11 @@ class Expect:
 
 @attrs.frozen
 class Entry:
-    """One thing of the timeline."""
+    """One thing of the timeline; ``place`` is its line and column in the file."""
 
     at: int
     what: ServerAnswers | HostDoes | WorldChanges | Expect
+    place: tuple[int, int] = (1, 1)
 
 
 @attrs.frozen
@@ -124,6 +125,7 @@ class Story:
         entries: in the order of time.
         never: states that must not be seen.
         reaches: states that must be seen.
+        places: line and column of ``never`` and ``reaches`` in the file.
 
     """
 
@@ -140,3 +142,4 @@ class Story:
     entries: tuple[Entry, ...]
     never: tuple[str, ...]
     reaches: tuple[str, ...]
+    places: Mapping[str, tuple[int, int]]

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import attrs
+import pytest
 
 from licfsm.diagram import wording as words
-from licfsm.diagram.wording import EVENTS, KINDS, MARKS, REGION_TITLES, Wording, of_policies
+from licfsm.diagram.wording import EVENTS, KINDS, MARKS, REGION_TITLES, SYMBOLIC, wording_of
 from licfsm.instants import Span
 from licfsm.lifecycle import REGIONS, ROWS, TIMERS
 from licfsm.policy import named
@@ -28,59 +29,93 @@ def test_each_region_has_a_title() -> None:
     assert list(REGIONS) == list(REGION_TITLES)
 
 
-def test_each_timer_says_when(wording: Wording) -> None:
+def test_each_state_says_what_it_means() -> None:
+    """Every state of the table has a line of its own."""
+    assert {state for states in REGIONS.values() for state in states} == set(SYMBOLIC.states)
+    assert len(SYMBOLIC.states) == len(set(SYMBOLIC.states.values()))
+
+
+def test_each_timer_says_when() -> None:
     """Every timed event has words for when it comes, in every state where its timer runs."""
     cases = {(timer.trigger, source) for timer in TIMERS for source in timer.sources}
 
-    assert cases == set(wording.when)
-    assert all(wording.when.values())
+    assert cases == set(SYMBOLIC.when) == set(wording_of(named("veeam-9")).when)
+    assert all(SYMBOLIC.when.values())
 
 
-def test_figures_stand_only_where_all_policies_agree(wording: Wording) -> None:
-    """A difference between policies is told by the name of the time."""
-    assert wording.policy == ""
-    assert wording.when["expiring", "Valid"] == ("7 days before", "the expiration date")
-    assert wording.when["grace_over", "Grace"] == ("end of the grace period",)
-    assert wording.guards["has_grace"] == "grace period granted"
+def test_symbolic_words_tell_no_figure() -> None:
+    """They hold under every policy."""
+    words = [*SYMBOLIC.states.values(), *SYMBOLIC.guards.values(), *(" ".join(when) for when in SYMBOLIC.when.values())]
+
+    assert [] == [text for text in words if any(letter.isdigit() for letter in text)]
 
 
 def test_one_policy_gives_its_figures() -> None:
     """A single policy's durations stand on the arrows."""
-    wording = of_policies([named("veeam-9")])
+    wording = wording_of(named("veeam-9"))
 
-    assert wording.policy == "veeam-9"
-    assert wording.when["grace_over", "Grace"] == ("after 30 days (rental: 2 months)",)
-    assert wording.when["check_due", "Scheduled"][:2] == ("weekly in Valid", "daily from Expiring on")
+    assert "veeam-9" == wording.policy
+    assert ("7 days before the expiration date",) == wording.when["expiring", "Valid"]
+    assert ("after 30 days of grace (rental: 2 months)",) == wording.when["grace_over", "Grace"]
+    assert "weekly in Valid, daily from Expiring on" == wording.when["check_due", "Scheduled"][0]
     assert "every 60 minutes (connection failed)" in wording.when["check_due", "Retrying"]
     assert "every 24 hours (other failures)" in wording.when["check_due", "Retrying"]
-    assert wording.guards["last_chance"] == "retry period over: days of the month of expiry"
-    assert wording.guards["has_grace"] == "subscription or rental"
+    assert wording.guards["last_chance"].endswith("as many days after expiry as that month has")
+    assert "has grace: subscription or rental" == wording.guards["has_grace"]
 
 
 def test_another_products_policy_is_told_from_its_values() -> None:
     """Nothing on the arrows is taken from anywhere but the policy."""
     policy = named("veeam-9")
     changed = attrs.evolve(
-        policy, expiring=Span.parse("3 weeks"), retry_period=Span.parse("5 days"), grace={"nfr": None}
+        policy,
+        cadence=attrs.evolve(policy.cadence, valid=Span.parse("2 weeks")),
+        expiring=Span.parse("3 weeks"),
+        retry_period=Span.parse("5 days"),
+        grace={"nfr": None},
     )
-    other = of_policies([changed])
+    other = wording_of(changed)
     one = {
         name: attrs.evolve(rule, retry=rule.retry and Span.parse("2 hours")) for name, rule in policy.outcomes.items()
     }
+    none = {name: attrs.evolve(rule, reaction="give_up", retry=None) for name, rule in policy.outcomes.items()}
 
-    assert other.when["expiring", "Valid"] == ("3 weeks before", "the expiration date")
-    assert other.when["grace_over", "Grace"] == ("never",)
-    assert other.guards["last_chance"] == "retry period over: 5 days after expiry"
-    assert of_policies([attrs.evolve(policy, outcomes=one)]).when["check_due", "Retrying"][0] == "every 2 hours"
+    assert ("3 weeks before the expiration date",) == other.when["expiring", "Valid"]
+    assert "every 2 weeks in Valid, daily from Expiring on" == other.when["check_due", "Scheduled"][0]
+    assert ("never",) == other.when["grace_over", "Grace"]
+    assert "last chance: the retry period is over, 5 days after expiry" == other.guards["last_chance"]
+    assert "has grace: no license type" == other.guards["has_grace"]
+    assert "every 2 hours" == wording_of(attrs.evolve(policy, outcomes=one)).when["check_due", "Retrying"][0]
+    assert ("and when the retry period ends",) == wording_of(attrs.evolve(policy, outcomes=none)).when[
+        "check_due", "Retrying"
+    ]
 
 
-def test_policies_that_agree_on_nothing_are_told_without_figures() -> None:
-    """Every time has a name of its own."""
-    policy = named("veeam-9")
-    cadence = attrs.evolve(policy.cadence, valid=Span.parse("2 weeks"))
-    other = attrs.evolve(policy, expiring=Span.parse("3 weeks"), cadence=cadence, retry_period=Span.parse("5 days"))
-    wording = of_policies([policy, other])
+@pytest.mark.parametrize(
+    ("allowed", "told"),
+    [
+        ((), "only restoring works"),
+        (("free",), "paid operations are refused; free ones and restoring work"),
+        (("paid",), "free operations are refused; paid ones and restoring work"),
+        (("paid", "free"), "everything still works"),
+    ],
+)
+def test_free_mode_is_what_the_policy_allows(allowed: tuple[str, ...], told: str) -> None:
+    """No reader is told that something works which is refused."""
+    assert told == wording_of(attrs.evolve(named("veeam-9"), free_mode_allows=allowed)).states["FreeMode"]
 
-    assert wording.when["expiring", "Valid"] == ("some days before", "the expiration date")
-    assert wording.when["check_due", "Scheduled"][0] == "by cadence"
-    assert wording.guards["last_chance"] == "retry period over"
+
+@pytest.mark.parametrize(
+    ("announce", "told"),
+    [
+        ({}, "That the license will expire is announced 7 days before the expiration date."),
+        (
+            {"rental": None, "trial": Span.parse("30 days")},
+            "That the license will expire is announced 7 days before the expiration date (trial: 30 days), not for rental.",
+        ),
+        (dict.fromkeys(named("veeam-9").grace), "That the license will expire is not announced."),
+    ],
+)
+def test_the_announcement_is_told(announce: dict[str, Span | None], told: str) -> None:
+    """For most license types, and for those that differ."""
+    assert (told,) == wording_of(attrs.evolve(named("veeam-9"), announce=announce)).notes

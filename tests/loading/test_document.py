@@ -179,23 +179,15 @@ class TestForm:
         """Forty levels are read; that they are no mapping is another mistake."""
         assert ["named.yaml:1:1: the file must be a mapping, such as 'version: 1'"] == refused("[" * 40 + "]" * 40)
 
-    def test_a_tab_as_indent(self, refused: Mistakes) -> None:
-        """A tab cannot indent, and is told where it stands."""
-        assert refused("a:\n\tb: 1\n")[0].startswith("named.yaml:2:1: no valid YAML: ")
-
     def test_broken_yaml(self, refused: Mistakes) -> None:
-        """What the parser finds wrong is told at its place."""
-        assert refused("a: b\nc: }\n")[0].startswith("named.yaml:2:4: no valid YAML: ")
-
-    def test_what_is_open_at_the_end(self, refused: Mistakes) -> None:
-        """Without a last line break, an open bracket is told at the end, not on a line that is not there."""
-        assert refused("a: [1,")[0].startswith("named.yaml:1:7: no valid YAML: ")
+        """What is no YAML is told at its place, in a user's words."""
+        told = "named.yaml:2:4: a value is missing before '}'; write one, take '}' out, or put the text in quotes"
+        assert [told] == refused("a: b\nc: }\n")
 
     def test_mistakes_before_broken_yaml(self, refused: Mistakes) -> None:
         """What was found before the parser stopped is told as well."""
-        assert ["2:1", "3:4"] == [
-            told.split(":", 1)[1].rsplit(": ", 2)[0].split(": ")[0] for told in refused("a: 1\na: 2\nc: }\n")
-        ]
+        places = [told.split(":", 1)[1].split(": ")[0] for told in refused("a: 1\na: 2\nc: }\n")]
+        assert ["2:1", "3:4"] == places
 
 
 class TestBytes:

@@ -22,8 +22,8 @@ def changed(policy_mistakes: Mistakes) -> Mistakes:
 
 class TestBuiltIn:
     def test_they_are_named(self) -> None:
-        """The built-in policies are those of the three product versions."""
-        assert ("veeam-7", "veeam-8", "veeam-9") == available()
+        """The built-in policies are those of the four product versions, in the order of their names."""
+        assert ("veeam-13", "veeam-7", "veeam-8", "veeam-9") == available()
 
     @pytest.mark.parametrize("name", available())
     def test_each_bears_its_name(self, name: str) -> None:
@@ -110,6 +110,51 @@ class TestExtends:
     def test_extends_must_be_a_word(self, policy_mistakes: Mistakes) -> None:
         """A list of policies cannot be extended."""
         assert "1:11: must be a text, not a list" in policy_mistakes("extends:  []\n")
+
+
+class TestSlips:
+    @pytest.mark.parametrize(
+        ("kind", "meant"),
+        [
+            ("trail", "trial"),  # swapped
+            ("subscripton", "subscription"),  # left out
+            ("rentals", "rental"),  # added
+            ("perpetuel", "perpetual"),  # changed
+            ("Trial", "trial"),  # no key's type has capitals
+        ],
+    )
+    def test_a_misspelled_type(self, changed: Mistakes, kind: str, meant: str) -> None:
+        """A new type that is one letter away from an inherited one is refused, since that one keeps its grace."""
+        told = f"4:9: new license type '{kind}' is nearly '{meant}'; write that, or give '{meant}' a grace here, too"
+        assert [told] == changed(f"grace: {{{kind}: 3 days}}\n")
+
+    @pytest.mark.parametrize("kind", ["site", "rental2", "rental-eu", "nfs", "tri4l", "trilobite", "tiral2", "tirla"])
+    def test_a_new_type(self, write: Write, kind: str) -> None:
+        """A type that is another word, or has a number or a suffix more, is new."""
+        assert Span(days=3) == load_policy(write(HEAD + f"grace: {{{kind}: 3 days}}\n")).grace[kind]
+
+    def test_both_are_meant(self, write: Write) -> None:
+        """A type may be nearly another, where both are given a grace."""
+        own = load_policy(write(HEAD + "grace: {trail: 3 days, trial: none}\n"))
+        assert (Span(days=3), None) == (own.grace["trail"], own.grace["trial"])
+
+    def test_a_type_that_is_inherited_itself(self, write: Write) -> None:
+        """A type that is nearly another, but inherited itself, may be changed."""
+        write(HEAD + "grace: {trail: 3 days, trial: none}\n", "base.yaml")
+        own = load_policy(write("policy: mine\nextends: base.yaml\ngrace: {trail: 4 days}\n", "mine.yaml"))
+        assert Span(days=4) == own.grace["trail"]
+
+    def test_a_misspelled_type_below(self, write: Write, tmp_path: Path) -> None:
+        """A slip in the file below is told there."""
+        write(HEAD + "grace: {trail: 3 days}\n", "base.yaml")
+        with pytest.raises(InvalidFile) as caught:
+            load_policy(write("policy: mine\nextends: base.yaml\n", "mine.yaml"))
+        assert [(str(tmp_path / "base.yaml"), 4, 9)] == [(m.file, m.line, m.column) for m in caught.value.mistakes]
+
+    def test_told_with_others(self, changed: Mistakes) -> None:
+        """A slip is told together with what else is wrong with the whole."""
+        told = changed("cadence: {valid: 1 second}\ngrace: {trail: none}\n")
+        assert ["4:18", "5:9"] == [mistake.split(": ")[0] for mistake in told]
 
 
 class TestFind:

@@ -34,14 +34,17 @@ class TestForm:
     def test_an_unknown_version(self, mistakes: Mistakes, version: str) -> None:
         """There is one version."""
         told = mistakes(f"version: {version}\npolicy: veeam-9\nlicense: {{type: nfr}}\nstart: 2025-01-01\n")
-        assert [f"1:10: unknown word '{version}'; one of 1"] == told
+        hint = (
+            "this licfsm reads version 1 of the file format: write 'version: 1', or update licfsm if the file is newer"
+        )
+        assert [f"1:10: unknown version '{version}'; {hint}"] == told
 
     @pytest.mark.parametrize(
         ("head", "mistake"),
         [
             ("policy: veeam-91\nlicense: {type: nfr}", "2:9: there is no policy 'veeam-91'; did you mean 'veeam-9'?"),
             ("policy: x.yml\nlicense: {type: nfr}", "2:9: there is no policy file 'x.yml'; its path starts beside this file"),
-            ("policy: '\\'\nlicense: {type: nfr}", "2:9: there is no policy '\\\\\\\\'; one of veeam-7, veeam-8, veeam-9"),
+            ("policy: '\\'\nlicense: {type: nfr}", "2:9: there is no policy '\\\\\\\\'; one of veeam-13, veeam-7, veeam-8, veeam-9"),
             ("policy: ~\nlicense: {type: nfr}", "2:9: must be a text, not nothing"),
             ("policy: []\nlicense: {type: nfr}", "2:9: must be a text, not a list"),
             ("policy: veeam-9\nlicense: nfr", "3:10: must be a mapping of type, id, expires, zone, issued, product, edition, holder; not a text"),
@@ -115,9 +118,11 @@ class TestForm:
             ("timeline: [{at: start, host: {do: suspend, until: start}}]\n", "5:51: a suspend must end after it began"),
             ("timeline: [{at: start, world: {mail: of}}]\n", "5:38: unknown word 'of'; one of down, up"),
             ("timeline: [{at: start, world: {target: fail}}]\n", "5:40: unknown word 'fail'; did you mean 'fails'?"),
-            ("timeline: [{at: start, world: {policy: veeam-10}}]\n", "5:40: there is no policy 'veeam-10'; did you mean 'veeam-9'?"),
+            ("timeline: [{at: start, world: {policy: veeam-10}}]\n", "5:40: there is no policy 'veeam-10'; did you mean 'veeam-13'?"),
             ("timeline: [{at: start, expect: {entitlement: Off}}]\n", "5:46: unknown word 'Off'; one of Expiring, FreeMode, Grace, Valid"),
-            ("timeline: [{at: start, expect: {checks: -1}}]\n", "5:41: '-1' is no whole number"),
+            ("timeline: [{at: start, expect: {checks: -1}}]\n", "5:41: '-1' must be 0 or more"),
+            ("timeline: [{at: start, expect: {checks: --1}}]\n", "5:41: '--1' is no whole number"),
+            ("timeline: [{at: start, expect: {checks: 1.5}}]\n", "5:41: '1.5' is no whole number"),
             ("timeline: [{at: start, expect: {checks: ~}}]\n", "5:41: must be a text, not nothing"),
             ("timeline: [{at: start, expect: {checks: 1000000000000}}]\n", "5:41: '1000000000000' is no whole number"),
             ("timeline: [{at: start, expect: {checks: \u0663}}]\n", "5:41: '\u0663' is no whole number"),

@@ -23,8 +23,12 @@ GRACE = {
     "veeam-7": OLD_GRACE,
     "veeam-8": OLD_GRACE,
     "veeam-9": {"subscription": (30, "days"), "rental": (2, "months")},
+    "veeam-13": {"subscription": (30, "days"), "rental": (60, "days")},
 }
 """2.1: how long, by policy and type; none where a type is missing."""
+
+ANNOUNCE = {"veeam-13": {"subscription": 30, "trial": 30, "nfr": 30, "rental": 7}}
+"""How many days before the expiration date expiry is announced; with `Expiring` where a type is missing."""
 
 
 def iso(at: int) -> str:
@@ -114,8 +118,16 @@ class Key:
     @cached_property
     def expiring_at(self) -> int | None:
         """1.4: the start of the day seven days before, or seven days before the instant."""
+        return self.days_before(7)
+
+    def announce_at(self, policy: str) -> int | None:
+        """Veeam 13: the start of the day so many days before, or so many days before the instant."""
+        return self.days_before(ANNOUNCE.get(policy, {}).get(self.type, 7))
+
+    def days_before(self, days: int) -> int | None:
+        """1.4: the start of an earlier day; with an instant, its time on that day."""
         day_too_many = 1 if isinstance(self.expires, dt.date) else 0
-        return self._moved(lambda day: day - dt.timedelta(days=7 + day_too_many))
+        return self._moved(lambda day: day - dt.timedelta(days=days + day_too_many))
 
     @cached_property
     def retry_until(self) -> int | None:

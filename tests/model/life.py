@@ -133,15 +133,29 @@ class Life(Telling):
         """2.5: what the dates say, in one step."""
         self.move("entitlement", self.key.state(self.judged, self.policy))
 
+    def announce_due(self) -> int | None:
+        """When the coming expiry is to be told; None after expiry, if it was, or if it waits for an answer."""
+        if self.entitlement in NOTICES or self.held or "expiring" in self.told:
+            return None
+        return self.key.announce_at(self.policy)
+
+    def notice(self) -> str | None:
+        """8.2: what is true now and to be told once per key."""
+        if self.entitlement in NOTICES:
+            return NOTICES[self.entitlement]
+        announce_at = self.key.announce_at(self.policy)
+        return "expiring" if announce_at is not None and announce_at <= self.judged else None
+
     def untold(self) -> bool:
-        return self.entitlement in NOTICES and self.entitlement not in self.told
+        return self.notice() not in {None, *self.told}
 
     def settle(self) -> None:
         """8.2: a state is told once per key; 7.2: if it is true after the question of its instant is answered."""
         self.held = self.held and self.attempt is not None
-        if self.untold() and not self.held:
-            self.told.add(self.entitlement)
-            self.tell(NOTICES[self.entitlement])
+        notice = self.notice()
+        if notice and notice not in self.told and not self.held:
+            self.told.add(notice)
+            self.tell(notice)
 
     def change_policy(self, policy: str) -> None:
         """2.5: the dates are derived anew, and that is told."""
@@ -386,7 +400,8 @@ class Life(Telling):
         self.went_back = False
         self.tell("clock_corrected")
         self.derive()
-        self.told &= {self.entitlement} if self.entitlement == before else set()
+        stays = self.entitlement == before or {self.entitlement, before} == {"Valid", "Expiring"}
+        self.told &= {self.notice()} if stays else set()
         ahead = self.key.retry_until is None or self.key.retry_until > self.clock
         if ahead:
             self.deadline, self.excused = self.key.retry_until, False

@@ -79,7 +79,7 @@ class World:
         life = self.life
         if self.wakes_at is not None:
             return self.wakes_at
-        clocked = (life.entitlement_due(), life.next_check(), life.target_retry_at)
+        clocked = (life.entitlement_due(), life.announce_due(), life.next_check(), life.target_retry_at)
         times = [time - life.shift for time in clocked if time is not None]
         if life.attempt:
             times.append(life.attempt.arrives)

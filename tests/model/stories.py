@@ -74,7 +74,7 @@ class Writer:
         day = self.last_day = dt.date.fromisoformat(
             self.pick(ZONES[zone] if self.chance(0.6 * bool(ZONES[zone])) else ORDINARY)
         )
-        policy = self.pick(("veeam-7", "veeam-8", "veeam-9", "veeam-9"))
+        policy = self.pick(("veeam-7", "veeam-8", "veeam-9", "veeam-9", "veeam-13", "veeam-13"))
         kind = self.rng.choices(TYPES, (4, 4, 2, 1, 1))[0]
         first = {"id": f"L-{self.between(1, 99999)}", "type": kind, "zone": zone}
         key = Key(kind, day, zone, 0)
@@ -151,7 +151,7 @@ class Writer:
         elif self.at > self.changed_at:
             self.changed_at = self.at
             what, values = self.pick(
-                (("policy", ("veeam-7", "veeam-8", "veeam-9")), ("mail", ("down", "up")), ("target", ("fails", "ok")))
+                (("policy", ("veeam-7", "veeam-8", "veeam-9", "veeam-13")), ("mail", ("down", "up")), ("target", ("fails", "ok")))
             )
             self.entries.append((self.at, "world", {what: self.pick(values)}))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dates import DAY, HOUR
 
-NOTICES = {"Expiring": "expiring", "Grace": "grace_started", "FreeMode": "free_mode_entered"}
+NOTICES = {"Grace": "grace_started", "FreeMode": "free_mode_entered"}
 CHANNELS = ("report", "mail", "log")
 
 

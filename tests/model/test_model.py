@@ -7,7 +7,7 @@ from compare import differences
 from stories import MODES, story
 
 HERE = Path(__file__).parent
-SCENARIOS = sorted((HERE.parents[1] / "scenarios").rglob("*.yaml"))
+SCENARIOS = sorted((HERE.parents[1] / "scenarios").glob("[1-8]*/*.yaml"))  # those of 9 run by policies of their own
 SEEDS = range(50)
 OWN = {"dates", "life", "model", "scenario", "telling"}
 

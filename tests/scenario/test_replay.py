@@ -396,12 +396,12 @@ timeline:
 jobs: {{replication: paid, restore: always}}
 timeline: [{{at: start, expect: {{{expect}}}}}]
 """)
-        assert ([Failure(result.story.start, *failure)], False) == (result.failures, result.passed)
+        assert ([Failure(result.story.start, *failure, (6, 12))], False) == (result.failures, result.passed)
 
     def test_states_never_seen(self, live: Live) -> None:
         """A state that must not be seen is told with the time it was."""
         result = live("start: 2025-02-01\nuntil: 2025-03-01\nnever: [Grace, FreeMode]\n")
-        assert [Failure(result.story.key.expires_at, "never", "Grace", "seen")] == result.failures
+        assert [Failure(result.story.key.expires_at, "never", "no Grace", "Grace", (6, 1))] == result.failures
 
     def test_a_state_seen_twice(self, live: Live) -> None:
         """A state that must not be seen is told with the first time it was."""
@@ -413,7 +413,7 @@ timeline:
   - {at: start + 1 minute, host: disable}
   - {at: start + 2 minutes, host: enable}
 """)
-        assert [Failure(result.story.start, "never", "Retrying", "seen")] == result.failures
+        assert [Failure(result.story.start, "never", "no Retrying", "Retrying", (5, 1))] == result.failures
 
     def test_what_is_counted(self, live: Live) -> None:
         """Counts go on from one expectation to the next; only failed checks are failures."""
@@ -433,8 +433,8 @@ timeline:
         result = live("start: 2025-02-01\nnever: [Valid]\nreaches: [Off, Grace]\n")
         start = result.story.start
         assert [
-            Failure(start, "never", "Valid", "seen"),
-            Failure(start, "reaches", "Grace", "not seen"),
+            Failure(start, "never", "no Valid", "Valid", (5, 1)),
+            Failure(start, "reaches", "Grace", "not seen", (6, 1)),
         ] == result.failures
 
 
