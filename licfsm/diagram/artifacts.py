@@ -43,9 +43,10 @@ ENDINGS: Final[Mapping[str, str]] = {
 
 _TITLE: Final = "The lifecycle of a license"
 _BOTH: Final = "Two regions run side by side: a license is always in one state of each."
-_MORE: Final = (
-    "[…]: only then; [else]: in every other case. Which condition is tried first, lifecycle.md says.",
-    "What leaves a state as it is, is not drawn; lifecycle.md tells it.",
+_CONDITIONS: Final = "[…]: only then; [else]: in every other case."
+_BEGUN: Final = " [begun in …]: if the check was asked for in that state."
+_UNDRAWN: Final = (
+    "What leaves a state as it is, is not drawn; lifecycle.md tells it, and which condition is tried first."
 )
 _EXCUSED: Final = (
     "If the retry period ended while the host was off or asleep, or before the user enabled: the server is asked at"
@@ -197,8 +198,9 @@ def _graphs(wording: Wording) -> tuple[Graph, ...]:
 
 def _notes(graphs: Sequence[Graph], wording: Wording) -> tuple[str, ...]:
     """List what the arrows of some regions do not say."""
-    excused = [_EXCUSED] if any(graph.region == AUTO_UPDATE for graph in graphs) else []
-    return (*_MORE, *excused, *wording.notes)
+    if any(graph.region == AUTO_UPDATE for graph in graphs):
+        return (_CONDITIONS + _BEGUN, _UNDRAWN, _EXCUSED, *wording.notes)
+    return (_CONDITIONS, _UNDRAWN, *wording.notes)
 
 
 def _stamped(data: bytes, dot: str) -> bytes:

@@ -115,7 +115,7 @@ _WHEN: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("expiring", VALID): ("some time before the expiration date",),
     ("expired", EXPIRING): ("at expiry",),
     ("grace_over", GRACE): ("after the grace period",),
-    ("check_due", SCHEDULED): ("by cadence (regularly)", _LAST),
+    ("check_due", SCHEDULED): ("at regular intervals", _LAST),
     ("check_due", RETRYING): ("after the retry interval", _LAST),
 }
 _STATES: Final[Mapping[str, str]] = {

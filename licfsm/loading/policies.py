@@ -161,7 +161,7 @@ def _path_of(reference: str, beside: Path) -> Path | None:
     return beside / reference
 
 
-def load_policy(path: Path, name: str | None = None) -> Policy:
+def load_policy(path: Path | str, name: str | None = None) -> Policy:
     """Load a policy file.
 
     Args:
@@ -172,7 +172,7 @@ def load_policy(path: Path, name: str | None = None) -> Policy:
         InvalidFile: with all that is wrong in it.
 
     """
-    shown = name or str(path)
+    path, shown = Path(path), name or str(path)
     loaded = _structured(*_extended(read_document(path, shown), path, shown, _LONGEST_CHAIN), shown)
     wanted: Any = loaded
     return Policy(

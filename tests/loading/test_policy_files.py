@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import licfsm
 from licfsm.errors import InvalidFile, InvalidValue
 from licfsm.instants import DAY, HOUR, Span
 from licfsm.loading.policies import available, built_in, find_policy, load_policy
@@ -261,3 +262,13 @@ class TestForm:
     def test_braces_in_a_text(self, write: Write) -> None:
         """Doubled braces are braces."""
         assert "{{x}} {days}" == load_policy(write(HEAD + "texts: {valid: '{{x}} {days}'}\n")).texts.valid
+
+
+def test_a_host_loads_its_policy_by_a_plain_path(tmp_path: Path) -> None:
+    """The public function takes text as well as a path, and what it gives runs a license."""
+    path = tmp_path / "own.yaml"
+    path.write_text("version: 1\npolicy: own\nextends: veeam-9\ngrace: {team: 1 week}\n")
+    policy = licfsm.load_policy(str(path))
+    key = licfsm.LicenseKey(id="A", type="team", expires="2025-02-14")
+    clock = licfsm.ManualClock("2025-02-21T12:00")
+    assert ("own", "Grace") == (policy.name, licfsm.License(key, policy, clock=clock).state.entitlement)
