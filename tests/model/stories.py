@@ -151,7 +151,11 @@ class Writer:
         elif self.at > self.changed_at:
             self.changed_at = self.at
             what, values = self.pick(
-                (("policy", ("veeam-7", "veeam-8", "veeam-9", "veeam-13")), ("mail", ("down", "up")), ("target", ("fails", "ok")))
+                (
+                    ("policy", ("veeam-7", "veeam-8", "veeam-9", "veeam-13")),
+                    ("mail", ("down", "up")),
+                    ("target", ("fails", "ok")),
+                )
             )
             self.entries.append((self.at, "world", {what: self.pick(values)}))
 
