@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,12 +12,13 @@ import pendulum
 from licfsm import instants
 from licfsm.instants import DAY, HOUR, MINUTE
 from licfsm.lifecycle import CHECKING, ENTITLEMENT
-from licfsm.scenario.replay import Check, Line, Notification, Replay, Transition
+from licfsm.scenario.replay import Action, Check, Line, Notification, Replay, Transition
 
-__all__ = ["Told", "account"]
+__all__ = ["Told", "account", "even", "folded", "runs", "unfolded", "when"]
 
 _SHORTEST_RUN: Final = 3
 _FIRST: Final = "at the start"
+_WITH_TIME: Final = ("suspend until ", "clock: ")
 
 
 @attrs.define
@@ -30,6 +32,7 @@ class Told:
         auto_update: likewise.
         kind: ``check``, ``failure``, ``change``, ``notice``, ``action``.
         mails: how many mails went out with it.
+        said: what was notified of a failed check; the account does not show it, the check's outcome says as much.
 
     """
 
@@ -39,14 +42,18 @@ class Told:
     auto_update: str
     kind: str
     mails: int = 0
+    said: str = ""
 
 
 def account(result: Replay) -> list[Told]:
     """Tell what happened, line by line."""
-    zone = result.story.key.zone
-    entitlement, auto_update = result.first
-    first = Told(result.story.start, _FIRST, entitlement, auto_update, "change")
-    return [first, *_folded(list(_told(result)), zone)]
+    return [*folded(unfolded(result), result.story.key.zone)]
+
+
+def unfolded(result: Replay) -> list[Told]:
+    """Tell what happened, each check in a line of its own."""
+    first = Told(result.story.start, _FIRST, *result.first, "change")
+    return [first, *_told(result)]
 
 
 def when(at: int, zone: pendulum.Timezone) -> str:
@@ -84,15 +91,26 @@ def _told(result: Replay) -> Iterator[Told]:
         elif isinstance(line, Notification):
             if line.name == "update_failed" and last_check and last_check.at == line.at:
                 last_check.mails += line.channel == "mail"
+                last_check.said = line.text
             elif words := _notice(lines, place, line):
                 yield Told(line.at, words, entitlement, auto_update, "notice", int(line.channel == "mail"))
         else:
-            yield Told(line.at, f"{line.kind}: {line.action}", entitlement, auto_update, "action")
+            words = f"{line.kind}: {_action(line, result.story.key.zone)}"
+            yield Told(line.at, words, entitlement, auto_update, "action")
 
 
 def _changed(line: Transition, entitlement: str, auto_update: str) -> Told:
     what = "asks the server" if line.target == CHECKING else f"{line.source} to {line.target}"
     return Told(line.at, f"{line.trigger}: {what}", entitlement, auto_update, "change")
+
+
+def _action(line: Action, zone: pendulum.Timezone) -> str:
+    """Say what was done; a time in it like the others of the account, which the trace keeps in UTC."""
+    for words in _WITH_TIME:
+        if line.action.startswith(words):
+            moment = dt.datetime.fromisoformat(line.action.removeprefix(words))
+            return words + when(instants.to_ms(moment), zone)
+    return line.action
 
 
 def _undisturbed(lines: list[Line], place: int) -> bool:
@@ -116,24 +134,30 @@ def _notice(lines: list[Line], place: int, line: Notification) -> str:
     return ""
 
 
-def _folded(lines: list[Told], zone: pendulum.Timezone) -> Iterator[Told]:
-    """Fold runs of checks that are alike and evenly spaced."""
-    place = 0
-    while place < len(lines):
-        run = _run(lines, place)
-        first = lines[place]
-        if len(run) >= _SHORTEST_RUN:
+def folded(lines: list[Told], zone: pendulum.Timezone) -> Iterator[Told]:
+    """Fold runs of checks into one line each, which is the run's first and is changed for it."""
+    for run in runs(lines):
+        first = run[0]
+        if len(run) > 1:
             every = _every(run[1].at - run[0].at)
             first.mails = sum(line.mails for line in run)
             first.text = (
                 f"{len(run)} × {first.text.removeprefix('check: ')}, every {every}, until {when(run[-1].at, zone)}"
             )
-            place += len(run)
-        else:
-            place += 1
         if first.kind in {"check", "failure"} and first.mails:
-            first.text += " (mailed)" if len(run) < _SHORTEST_RUN else f" ({first.mails} mails)"
+            first.text += f" ({first.mails} mails)" if len(run) > 1 else " (mailed)"
         yield first
+
+
+def runs(lines: list[Told]) -> Iterator[list[Told]]:
+    """Part lines into runs of checks that are alike and evenly spaced; any other line is alone."""
+    place = 0
+    while place < len(lines):
+        run = _run(lines, place)
+        if len(run) < _SHORTEST_RUN:
+            run = run[:1]
+        yield run
+        place += len(run)
 
 
 def _run(lines: list[Told], place: int) -> list[Told]:
@@ -149,14 +173,14 @@ def _run(lines: list[Told], place: int) -> list[Told]:
             first.entitlement,
             first.auto_update,
         )
-        if not alike or (len(run) > 1 and not _even(run[1].at - run[0].at, line.at - run[-1].at)):
+        if not alike or (len(run) > 1 and not even(run[1].at - run[0].at, line.at - run[-1].at)):
             break
         run.append(line)
     return run
 
 
-def _even(step: int, other: int) -> bool:
-    """Say whether two steps are alike; a calendar day may have an hour more or less."""
+def even(step: int, other: int) -> bool:
+    """Say whether two steps, in milliseconds, are alike; a calendar day may have an hour more or less."""
     return step == other or (step >= DAY - HOUR and abs(step - other) <= HOUR)
 
 

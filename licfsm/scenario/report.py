@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from licfsm.errors import Mistake
 from licfsm.instants import isoformat
 from licfsm.scenario.replay import Action, Check, Line, Notification, Replay, Transition
 
-__all__ = ["document", "refused_document"]
+__all__ = ["document", "line_document", "refused_document", "reported", "written"]
 
 
 def document(result: Replay) -> dict[str, Any]:
     """Describe a replayed scenario."""
+    return {**_head(result), "trace": [line_document(line) for line in reported(result)], "final": result.final}
+
+
+def written(result: Replay, more: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """Write a replayed scenario as JSON, bit by bit: a long trace is never in memory as a whole.
+
+    Args:
+        result: the replayed scenario.
+        more: further keys, which come last.
+
+    Yields:
+        Pieces that together are what ``json.dumps`` makes of the document.
+
+    """
+    yield json.dumps(_head(result)).removesuffix("}") + ', "trace": ['
+    separator = ""
+    for line in reported(result):
+        yield separator + json.dumps(line_document(line))
+        separator = ", "
+    yield "], " + json.dumps({"final": result.final} | dict(more or {})).removeprefix("{")
+
+
+def reported(result: Replay) -> Iterator[Line]:
+    """Give the lines of the trace that are reported; how the server would answer is none of them."""
+    return (line for line in result.trace if not (isinstance(line, Action) and line.kind == "server"))
+
+
+def _head(result: Replay) -> dict[str, Any]:
     return {
         "version": 1,
         "scenario": result.story.name,
@@ -23,8 +53,6 @@ def document(result: Replay) -> dict[str, Any]:
             {"at": isoformat(failure.at), "what": failure.what, "expected": failure.expected, "actual": failure.actual}
             for failure in result.failures
         ],
-        "trace": [_line(line) for line in result.trace if not (isinstance(line, Action) and line.kind == "server")],
-        "final": result.final,
     }
 
 
@@ -44,7 +72,8 @@ def refused_document(file: str, mistakes: list[Mistake]) -> dict[str, Any]:
     }
 
 
-def _line(line: Line) -> dict[str, Any]:
+def line_document(line: Line) -> dict[str, Any]:
+    """Describe a line of the trace."""
     told: dict[str, Any] = {"at": isoformat(line.at)}
     if line.clock != line.at:
         told["clock"] = isoformat(line.clock)

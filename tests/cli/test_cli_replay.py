@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from licfsm.cli import replay as module
 from licfsm.cli.main import main
+from licfsm.diagram import timeline
 
 COMMAND = (sys.executable, "-m", "licfsm", "replay")
 RUN = "import licfsm.cli.main, licfsm.cli.replay as cli, licfsm.scenario.replay as replay; {}; licfsm.cli.main.main()"
@@ -256,6 +257,44 @@ class TestShown:
         assert ["2025-02-01", "00:00", "checks", "1", "0"] in rows
         assert ["2025-02-01", "00:00", "warning", "x", "~"] in rows
 
+    def test_the_place_of_a_failure(self, run: Callable[..., Result], folder: Path) -> None:
+        """Above what failed stands its place in the file, once for each entry, in a form that editors understand."""
+        (folder / "x.yaml").write_text(
+            HEAD + "never: [Valid]\nreaches: [Grace]\ntimeline:\n- at: start\n  expect: {checks: 1, failures: 1}\n"
+        )
+        told = [line.split() for line in run("x.yaml", "-q").stdout.splitlines()]
+        start = ["2025-02-01", "00:00"]
+        assert [
+            ["time", "what", "expected", "actual"],
+            ["x.yaml:8"],
+            [*start, "checks", "1", "0"],
+            [*start, "failures", "1", "0"],
+            ["x.yaml:5"],
+            [*start, "never", "no", "Valid", "Valid"],
+            ["x.yaml:6"],
+            [*start, "reaches", "Grace", "not", "seen"],
+        ] == told[3:11]
+
+    def test_failures_are_aligned(self, run: Callable[..., Result], folder: Path) -> None:
+        """Expected and actual stand below each other, wherever in the file they are expected."""
+        (folder / "x.yaml").write_text(
+            HEAD + "timeline:\n- {at: start, expect: {checks: 1}}\n- {at: start, expect: {status: 'Very, very long'}}\n"
+        )
+        lines = run("x.yaml", "-q").stdout.splitlines()
+        rows = [line for line in lines if line.startswith("2025")]
+        assert [lines[3].index("actual")] * 2 == [rows[0].rindex("0"), rows[1].index("Valid (14")]
+
+    def test_a_time_that_failed(self, run: Callable[..., Result], folder: Path) -> None:
+        """A time that failed is told in the license's zone, as all others: 9:30 in Berlin, in an hour or at once."""
+        (folder / "x.yaml").write_text(
+            HEAD.replace("14}", "14, zone: Europe/Berlin}").replace("02-01", "02-01T09:30")
+            + "timeline: [{at: start, server: connection_failed}, {at: start, host: enable},"
+            " {at: start, expect: {next_check: start}}]\n"
+        )
+        told = [line.split() for line in run("x.yaml", "-q").stdout.splitlines()]
+        time_ = ["2025-02-01", "09:30"]
+        assert [*time_, "next_check", *time_, "2025-02-01", "10:30"] in told
+
     def test_a_failure_of_yes_and_no(self, run: Callable[..., Result], folder: Path) -> None:
         """True and false are written as in the file."""
         (folder / "x.yaml").write_text(
@@ -285,6 +324,59 @@ class TestShown:
         )
         shown = run("x.yaml").stdout
         assert ("[red]x[/] [/y]" in shown, "[/z]" in shown) == (True, True)
+
+
+class TestPicture:
+    def test_it_is_drawn(self, run: Callable[..., Result], folder: Path) -> None:
+        """The timeline is written, and where it is stands on the error stream; the document stays alone."""
+        pytest.importorskip("altair")
+        shown = run("a-good.yaml", "--json", "--picture", "life.svg")
+        assert (0, "the timeline is drawn in life.svg\n", 1) == (
+            shown.exit_code,
+            shown.stderr,
+            len(shown.stdout.splitlines()),
+        )
+        assert "<svg" in (folder / "life.svg").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize(
+        ("name", "told"),
+        [
+            ("life.txt", "--picture: a timeline is written to a file that ends in .svg or .html, not to 'life.txt'"),
+            ("none/life.svg", "cannot write none/life.svg: No such file or directory"),
+        ],
+    )
+    def test_it_cannot_be(self, run: Callable[..., Result], name: str, told: str) -> None:
+        """A picture that cannot be drawn is told in one line, with status 2; the story is told all the same."""
+        pytest.importorskip("altair")
+        shown = run("a-good.yaml", "--picture", name)
+        assert (2, f"{told}\n", True) == (shown.exit_code, shown.stderr, "All is well  passed" in shown.stdout)
+
+    def test_of_one_only(self, run: Callable[..., Result], folder: Path) -> None:
+        """Of several scenarios none is replayed or drawn: one line says to choose."""
+        shown = run(".", "--picture", "life.svg")
+        told = "--picture draws one scenario, and more are chosen; name one file, or one by --only\n"
+        assert (2, told, "", False) == (shown.exit_code, shown.stderr, shown.stdout, (folder / "life.svg").exists())
+
+    def test_of_the_one_chosen(self, run: Callable[..., Result], folder: Path) -> None:
+        """The one that --only leaves is drawn; files with mistakes are told beside it."""
+        pytest.importorskip("altair")
+        shown = run(".", "--only", "not so", "--picture", "life.html")
+        assert (2, True, 3) == (shown.exit_code, (folder / "life.html").exists(), len(shown.stderr.splitlines()))
+
+    def test_of_a_refused_file(self, run: Callable[..., Result], folder: Path) -> None:
+        """Of a file with mistakes there is no picture."""
+        shown = run("c-broken.yaml", "--picture", "life.svg")
+        assert (2, 2, False) == (shown.exit_code, len(shown.stderr.splitlines()), (folder / "life.svg").exists())
+
+    def test_under_its_own_policy(
+        self, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, folder: Path
+    ) -> None:
+        """Where another policy is compared with, the picture shows the story under its own."""
+        drawn: list[str] = []
+        monkeypatch.setattr(timeline, "draw_timeline", lambda result, _: drawn.append(result.story.policy.name))
+        assert folder.is_dir()
+        run("a-good.yaml", "--policy", "veeam-7", "--picture", "life.svg")
+        assert ["veeam-9"] == drawn
 
 
 class TestStreams:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from licfsm import instants
 from licfsm.scenario.account import Told, account, when
-from licfsm.scenario.replay import Check, Notification, Replay
+from licfsm.scenario.replay import Action, Check, Notification, Replay
 
 Live = Callable[..., Replay]
 
@@ -196,6 +196,18 @@ timeline: [{at: start, world: {mail: down}}, {at: start, host: enable}, {at: sta
 """)
         mail = "mail: License key auto-update failed: The license key that the server sent was refused"
         assert ["check: key_rejected", "world: mail: up", mail] == texts(result)[-3:]
+
+    def test_times_in_what_is_done(self, live: Live) -> None:
+        """A time in what is done stands in the license's zone like all others: 9:00 in Berlin; the trace has it in UTC."""
+        result = live(
+            "start: 2025-02-01\ntimeline: [{at: start, world: {clock: 2025-02-01T09:00}},"
+            " {at: start, host: {do: suspend, until: 2025-02-01T09:00:30}}]\n",
+            "version: 1\npolicy: veeam-9\nlicense: {type: subscription, expires: 2025-04-01, zone: Europe/Berlin}\n",
+        )
+        assert ["world: clock: 2025-02-01 09:00", "host: suspend until 2025-02-01 09:00:30"] == texts(result)[1:]
+        assert ["clock: 2025-02-01T08:00:00+00:00", "suspend until 2025-02-01T08:00:30+00:00"] == [
+            line.action for line in result.trace if isinstance(line, Action)
+        ]
 
     def test_states_beside_each_line(self, live: Live) -> None:
         """Each line has both states after it."""

@@ -1,9 +1,11 @@
 import json
 from collections.abc import Callable
 
+import pytest
+
 from licfsm.errors import Mistake
 from licfsm.scenario.replay import Replay
-from licfsm.scenario.report import document, refused_document
+from licfsm.scenario.report import document, refused_document, written
 
 Live = Callable[..., Replay]
 
@@ -92,6 +94,30 @@ class TestDocument:
         """It survives being written and read as JSON."""
         found = document(live(RENEWED))
         assert found == json.loads(json.dumps(found))
+
+
+class TestWritten:
+    @pytest.mark.parametrize(
+        "story", [RENEWED, "start: 2025-01-01\n", "start: 2025-02-01\ntimeline: [{at: start, expect: {checks: 1}}]\n"]
+    )
+    def test_it_is_the_document(self, live: Live, story: str) -> None:
+        """What is written bit by bit is the document as JSON, byte for byte; without a trace and failing, too."""
+        result = live(story)
+        assert json.dumps(document(result)) == "".join(written(result))
+
+    def test_more_keys(self, live: Live) -> None:
+        """Further keys come last."""
+        result = live(RENEWED)
+        assert json.dumps(document(result) | {"more": [1]}) == "".join(written(result, {"more": [1]}))
+
+    def test_no_piece_is_long(self, live: Live) -> None:
+        """No piece grows with the trace: none is longer than the head or a line."""
+        result = live(
+            "start: 2025-02-01\nuntil: 2025-02-06\ntimeline: [{at: start, host: enable}]\n".replace(
+                "[", "[{at: start, server: connection_failed}, "
+            )
+        )
+        assert (True, True) == (len(result.trace) > 500, max(map(len, written(result))) < 1_000)
 
 
 class TestRefused:
