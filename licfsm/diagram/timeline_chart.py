@@ -97,20 +97,22 @@ def _panel(scene: Scene, axis: alt.Axis | None) -> alt.LayerChart | alt.FacetCha
     shape = alt.Shape(field="shape", type="nominal", scale=None)
     text = alt.Text(field="text", type="nominal")
     upright = {"y": top, "y2": alt.Y2(field="bottom")}
-    words = {"x": x, "y": y, "text": text}
+    # Without a description, screen readers are told coordinates and colors.
+    told: dict[str, Any] = {"tooltip": _TOOLTIP, "description": alt.Description(field="told", type="nominal")}
+    words = {"x": x, "y": y, "text": text, "description": alt.Description(field="text", type="nominal")}
 
     layers = [
-        _marks(scene.backs).mark_rect(opacity=1).encode(x=x, x2=right, fill=fill, tooltip=_TOOLTIP, **upright),
+        _marks(scene.backs).mark_rect(opacity=1, aria=False).encode(x=x, x2=right, fill=fill, **upright),
         _marks(scene.deadlines)
         .mark_rule(strokeWidth=1.2, strokeDash=[4, 3])
-        .encode(x=x, stroke=stroke, tooltip=_TOOLTIP, **upright),
+        .encode(x=x, stroke=stroke, **told, **upright),
         _marks(scene.boxes)
         .mark_rect(opacity=1, strokeWidth=0.5)
-        .encode(x=x, x2=right, fill=fill, stroke=edge, tooltip=_TOOLTIP, **upright),
-        _marks(scene.ticks).mark_rule(strokeWidth=2).encode(x=x, stroke=stroke, tooltip=_TOOLTIP, **upright),
+        .encode(x=x, x2=right, fill=fill, stroke=edge, **told, **upright),
+        _marks(scene.ticks).mark_rule(strokeWidth=2).encode(x=x, stroke=stroke, **told, **upright),
         _marks(scene.marks)
         .mark_point(filled=False, stroke=BLACK, strokeWidth=0.8, opacity=1, size=_MARK)
-        .encode(x=x, y=y, fill=fill, shape=shape, tooltip=_TOOLTIP),
+        .encode(x=x, y=y, fill=fill, shape=shape, **told),
     ]
     for align in ("left", "center", "right"):
         chart = _marks([word for word in scene.words if word.align == align])
@@ -123,7 +125,7 @@ def _panel(scene: Scene, axis: alt.Axis | None) -> alt.LayerChart | alt.FacetCha
     layers.append(
         _marks(scene.headings)
         .mark_text(align="left", baseline="middle", fontSize=_FONT_SIZE)
-        .encode(x=alt.value(-_HEADINGS), y=y, text=text, fill=fill)
+        .encode(**words | {"x": alt.value(-_HEADINGS)}, fill=fill)
     )
     return alt.layer(*layers).properties(width=WIDTH, height=scene.height)
 
@@ -133,6 +135,8 @@ def _marks(things: Sequence[Box | Line | Mark | Word]) -> alt.Chart:
     for thing in things:
         value = attrs.asdict(thing)
         style = value.pop("style")
+        if not isinstance(thing, Word):
+            value["told"] = f"{thing.what}, {thing.when}" if thing.what else style
         value["color"] = INKS.get(style, BLACK) if isinstance(thing, Word) else FILLS[style]
         if isinstance(thing, Mark):
             value["shape"] = SHAPES[style]

@@ -25,6 +25,7 @@ SCENARIOS = scenario_files([str(Path(__file__).parents[2] / "scenarios")])
 pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 
+RETRY = ("at: start, server: connection_failed", "at: start, host: enable")
 Lived = Callable[..., Replay]
 
 
@@ -74,9 +75,6 @@ def states(scene: Scene) -> list[tuple[str, str]]:
     return [(box.what, box.when) for box in scene.boxes if box.style == box.what]
 
 
-RETRY = ("at: start, server: connection_failed", "at: start, host: enable")
-
-
 def test_the_picture_names_all_it_shows(lived: Lived, tmp_path: Path) -> None:
     """Title, lanes, states, outcomes, notices, actions, deadlines and the legend are readable in the SVG."""
     shown = texts(svg_of(lived("at: start, host: enable"), tmp_path))
@@ -98,6 +96,18 @@ def test_the_picture_names_all_it_shows(lived: Lived, tmp_path: Path) -> None:
         "expires 2025-02-15",
         "good check",
     } <= set(shown)
+
+
+def test_screen_readers_are_told_the_same(lived: Lived, tmp_path: Path) -> None:
+    """The labels of marks say what and when, and not where they are drawn."""
+    labels = {element.get("aria-label") or "" for element in svg_of(lived(*RETRY), tmp_path).iter()}
+
+    assert {
+        "Grace, 2025-02-15 00:00 to 2025-02-20 00:00",
+        "host: enable, 2025-02-10 09:00",
+        "expires, 2025-02-15 00:00",
+    } <= labels
+    assert not [label for label in labels if "color:" in label]
 
 
 def test_lanes_show_states_and_not_questions(lived: Lived) -> None:
