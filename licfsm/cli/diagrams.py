@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from licfsm.cli.output import FAILED, REFUSED, writing
 from licfsm.errors import InvalidFile, InvalidValue
 from licfsm.loading.policies import available, built_in, find_policy
 
@@ -21,8 +21,6 @@ __all__ = ["diagrams"]
 
 _FORMATS: Final = ("dot", "svg", "mermaid", "md", "png", "pdf")
 _DEFAULT: Final = _FORMATS[:4]
-FAILED: Final = 1
-REFUSED: Final = 2
 
 
 @click.command()
@@ -65,19 +63,8 @@ def diagrams(out: Path, reference: str | None, scenario: str | None, formats: tu
     if check:
         options = {"--policy": reference, "--scenario": scenario}
         sys.exit(_check(out, wanted, "".join(f"{name} {value} " for name, value in options.items() if value)))
-    try:
+    with writing():
         undrawn = _write(out, wanted, formats or _DEFAULT)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise  # click ends in silence
-    except OSError as error:
-        if error.filename:
-            click.echo(f"cannot write {error.filename}: {error.strerror}", err=True)
-        else:
-            click.echo(f"cannot write the list of files: {error.strerror}", err=True)
-            # What is left in the buffer goes nowhere, or Python would complain of it once more at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(REFUSED)
     if undrawn:
         from licfsm.diagram.render import HELP
 

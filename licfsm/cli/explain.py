@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Final
 
 import click
 
+from licfsm.cli.output import REFUSED, writing
 from licfsm.errors import InvalidFile, InvalidValue
 
 __all__ = ["explain"]
-
-REFUSED: Final = 2
 
 
 @click.command()
@@ -45,4 +43,5 @@ def explain(file: Path, moment: str | None, *, as_json: bool) -> None:
         click.echo(f"--at: {error}", err=True)
         sys.exit(REFUSED)
     explanation = result.license.explain(causes(result))
-    click.echo(json.dumps(explanation.as_dict()) if as_json else str(explanation))
+    with writing():
+        click.echo(json.dumps(explanation.as_dict()) if as_json else str(explanation))

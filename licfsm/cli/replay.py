@@ -6,7 +6,6 @@ import datetime as dt
 import io
 import itertools
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from licfsm import instants
+from licfsm.cli.output import FAILED, REFUSED, writing
 from licfsm.errors import InvalidFile, InvalidValue, Mistake
 from licfsm.loading.policies import find_policy
 from licfsm.loading.scenarios import load_scenario, scenario_files
@@ -42,8 +42,6 @@ _PATIENCE: Final = 2.0
 _TIME: Final = len("2025-02-14 00:00")
 _STYLES: Final = {"failure": "yellow", "check": "green", "change": "bold", "notice": "cyan", "action": "magenta"}
 _NO_FILES: Final = "no scenario files (*.yaml, *.yml) there"
-FAILED: Final = 1
-REFUSED: Final = 2
 
 
 @click.command()
@@ -89,19 +87,10 @@ def replay(
         picture=picture,
     )
     files = scenario_files(list(paths))
-    if picture and run.choose_many(files):
-        run.err.print(Text("--picture draws one scenario, and more are chosen; name one file, or one by --only"))
-        sys.exit(REFUSED)
-    try:
+    if picture:
+        run.prepare(picture, files)
+    with writing():
         run.all(files)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise  # click ends in silence
-    except OSError as error:
-        click.echo(f"cannot write: {error.strerror}", err=True)
-        # What is left in the buffer goes nowhere, or Python would complain of it once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(REFUSED)
     if not run.passed + run.failed + run.refused:
         run.err.print(Text(f"no scenario there has {only!r} in its title or file name" if files else _NO_FILES))
         sys.exit(REFUSED)
@@ -178,6 +167,19 @@ class _Run:
     def chosen(self, story: Story, path: Path) -> bool:
         return self.only in f"{story.name}\n{path.name}".lower()
 
+    def prepare(self, picture: Path, files: list[Path]) -> None:
+        """Make sure, before anything is replayed, that the picture can be drawn."""
+        from licfsm.diagram.timeline import drawn_by
+
+        try:
+            drawn_by(picture)
+        except InvalidValue as error:
+            self.err.print(Text(f"--picture: {error}"))
+            sys.exit(REFUSED)
+        if self.choose_many(files):
+            self.err.print(Text("--picture draws one scenario, and more are chosen; name one file, or one by --only"))
+            sys.exit(REFUSED)
+
     def choose_many(self, files: list[Path]) -> bool:
         """Say whether more than one scenario will be replayed, as far as they can be read."""
         chosen = 0
@@ -195,15 +197,11 @@ class _Run:
 
         try:
             draw_timeline(result, path)
-        except InvalidValue as error:
-            told = f"--picture: {error}"
         except OSError as error:
-            told = f"cannot write {path}: {error.strerror}"
+            self.undrawn = True
+            self.err.print(Text(f"cannot write {path}: {error.strerror}"))
         else:
             self.err.print(Text(f"the timeline is drawn in {path}"))
-            return
-        self.undrawn = True
-        self.err.print(Text(told))
 
     def shown(self, result: Replay, compared: Comparison | None) -> Group:
         """Lay out a scenario's account or comparison, and the expectations that failed."""

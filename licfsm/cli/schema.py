@@ -6,6 +6,8 @@ from importlib.resources import files
 
 import click
 
+from licfsm.cli.output import writing
+
 __all__ = ["schema"]
 
 
@@ -20,4 +22,5 @@ def schema(kind: str) -> None:
     and name it in the first line of each:
       # yaml-language-server: $schema=scenario.schema.json
     """  # noqa: D301 - click's mark for a paragraph that keeps its lines
-    click.echo((files("licfsm") / "schemas" / f"{kind}.json").read_text(encoding="utf-8"), nl=False)
+    with writing():
+        click.echo((files("licfsm") / "schemas" / f"{kind}.json").read_text(encoding="utf-8"), nl=False)

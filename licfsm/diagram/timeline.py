@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -24,19 +23,20 @@ from licfsm.diagram.timeline_events import (
     how_often,
     joined,
     kept_apart,
-    spoken,
     stretch_of,
     together,
 )
-from licfsm.diagram.timeline_scene import WIDTH, Box, Line, Mark, Scene, Word, clean, clipped, width_of
+from licfsm.diagram.timeline_scene import WIDTH, Box, Line, Mark, Scene, Word, clipped, width_of
+from licfsm.diagram.wording import name_of
 from licfsm.errors import InvalidValue
 from licfsm.instants import HOUR, MINUTE, NEVER
+from licfsm.key import clean_text
 from licfsm.lifecycle import CHECKING, ENTITLEMENT, REGIONS
 from licfsm.policy import NOTIFICATIONS, OUTCOMES
 from licfsm.scenario.account import when
 from licfsm.scenario.replay import Action, Check, Notification, Replay, Transition
 
-__all__ = ["draw_timeline", "scene_of"]
+__all__ = ["draw_timeline", "drawn_by", "scene_of"]
 
 _NAMES: Final = {ENTITLEMENT: "entitlement", "auto_update": "automatic update"}
 _DEADLINES: Final = {
@@ -63,7 +63,6 @@ _TOGETHER: Final = 3.0
 _LETTER: Final = 9.0
 _EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock has no zone
 _MS: Final = dt.timedelta(milliseconds=1)
-_UTC_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00")
 
 
 _Draw = Callable[[Event, float, float], None]
@@ -83,6 +82,22 @@ def draw_timeline(result: Replay, path: Path) -> None:
         OSError: it cannot be written.
 
     """
+    text = drawn_by(path)(scene_of(result))
+    part = path.with_name(f".{os.getpid()}{path.suffix}")  # beside it, so that it can take its place in one step
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def drawn_by(path: Path) -> Callable[[Scene], str]:
+    """Find what draws a file, by its suffix.
+
+    Raises:
+        InvalidValue: it is another suffix than ``.svg`` and ``.html``, or what draws is not installed.
+
+    """
     suffix = path.suffix.lower()
     if suffix not in {".svg", ".html"}:
         message = f"a timeline is written to a file that ends in .svg or .html, not to {path.name!r}"
@@ -92,14 +107,7 @@ def draw_timeline(result: Replay, path: Path) -> None:
     except ImportError:
         message = "timelines need altair and vl-convert: pip install 'licfsm[plot]'"
         raise InvalidValue(message) from None
-    scene = scene_of(result)
-    text = svg_of(scene) if suffix == ".svg" else html_of(scene)
-    part = path.with_name(f".{os.getpid()}{path.suffix}")  # beside it, so that it can take its place in one step
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    return svg_of if suffix == ".svg" else html_of
 
 
 def scene_of(result: Replay) -> Scene:
@@ -121,10 +129,11 @@ class _Layout:
         failures = len(result.failures)
         judged = "passed" if not failures else f"FAILED: {failures} not as expected"
         self.scene = Scene(
-            clipped(clean(story.name), 100),
+            clipped(clean_text(story.name), 100),
             [
                 clipped(
-                    clean(f"{story.key.id}, {story.key.type}, {story.policy.name}, {self.zone.name}: {judged}"), 120
+                    clean_text(f"{story.key.id}, {story.key.type}, {story.policy.name}, {self.zone.name}: {judged}"),
+                    120,
                 ),
                 f"{self.when(story.start)} to {self.when(story.end)}",
             ],
@@ -167,7 +176,7 @@ class _Layout:
 
     def event(self, line: Check | Notification | Action, what: str, style: str, words: str = "") -> Event:
         aside = f" (the host's clock: {self.when(line.clock)})" if line.clock != line.at else ""
-        return Event(line.at, self.wall(line.at), clean(what) + aside, style, clean(words))
+        return Event(line.at, self.wall(line.at), clean_text(what) + aside, style, clean_text(words))
 
     def span(self, events: Sequence[Event]) -> str:
         first, last = self.when(events[0].at), self.when(events[-1].at)
@@ -225,10 +234,10 @@ class _Layout:
         for line in self.result.trace:
             if isinstance(line, Check):
                 style = "failed check" if line.failed else "good check"
-                by_outcome[line.outcome].append(self.event(line, f"check: {spoken(line.outcome)}", style))
+                by_outcome[line.outcome].append(self.event(line, f"check: {name_of(line.outcome)}", style))
         for outcome, events in by_outcome.items():
             if events:
-                top, bottom = self.row(spoken(outcome), counted(len(events), "check"))
+                top, bottom = self.row(name_of(outcome), counted(len(events), "check"))
                 self.marked(events, top + 3, bottom - 3, self.tick, _TICKS_CLOSE)
 
     def notices(self) -> None:
@@ -241,7 +250,7 @@ class _Layout:
         for name, channels in found.items():
             counts = [counted(len(events), channel) for channel, events in channels.items() if events]
             if counts:
-                top, bottom = self.row(spoken(name), ", ".join(counts))
+                top, bottom = self.row(name_of(name), ", ".join(counts))
                 middle = (top + bottom) / 2
                 self.marked(channels["mail"], top + 2, middle - 1, self.point, _MARKS_CLOSE)
                 self.marked(channels["report"], middle + 1, bottom - 2, self.point, _MARKS_CLOSE)
@@ -295,18 +304,14 @@ class _Layout:
             events = []
             for line in self.result.trace:
                 if isinstance(line, Action) and line.kind == kind:
-                    # What is written in UTC is read in the zone, as all else in the picture.
-                    words = _UTC_TIME.sub(self.local, spoken(line.action))
+                    words = name_of(line.words(self.when))
                     events.append(self.event(line, f"{kind}: {words}", kind, words.partition(" until ")[0]))
             self.worded(heading, events)
-
-    def local(self, found: re.Match[str]) -> str:
-        return self.when(instants.to_ms(dt.datetime.fromisoformat(found[0])))
 
     def failures(self) -> None:
         events = []
         for failure in self.result.failures:
-            what = clean(f"{failure.what}: expected {failure.expected}, got {failure.actual}")
+            what = clean_text(f"{failure.what}: expected {failure.expected}, got {failure.actual}")
             events.append(Event(failure.at, self.wall(failure.at), what, "not as expected", what))
         events.sort(key=lambda event: event.at)
         self.worded("not as expected", events)

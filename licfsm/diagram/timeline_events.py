@@ -17,7 +17,6 @@ __all__ = [
     "how_often",
     "joined",
     "kept_apart",
-    "spoken",
     "stretch_of",
     "together",
 ]
@@ -158,8 +157,3 @@ def kept_apart(labels: Sequence[tuple[float, str]]) -> dict[int, tuple[int, Lite
 def counted(count: int, thing: str) -> str:
     """Say how many things there are."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
-
-
-def spoken(name: str) -> str:
-    """Say a name of the code in words."""
-    return name.replace("_", " ")

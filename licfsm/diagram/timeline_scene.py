@@ -22,7 +22,6 @@ __all__ = [
     "Mark",
     "Scene",
     "Word",
-    "clean",
     "clipped",
     "width_of",
 ]
@@ -188,11 +187,6 @@ class Scene:
             x += 34 + width_of(text)
         legend.height = y + _LEGEND_ROW / 2
         return legend
-
-
-def clean(text: str) -> str:
-    """Take out of a text what no picture can show: control characters, halves of characters."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def clipped(text: str, longest: int) -> str:

@@ -156,7 +156,7 @@ def _path_of(reference: str, beside: Path) -> Path | None:
     if not reference.endswith((".yaml", ".yml")):
         return None
     if not is_file(beside / reference):
-        message = f"there is no policy file {quoted(reference)}; its path starts beside this file"
+        message = f"there is no policy file {quoted(reference)}; a path starts beside the file that names it, or where you are"
         raise InvalidValue(message)
     return beside / reference
 

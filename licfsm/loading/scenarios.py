@@ -127,7 +127,8 @@ class _Resolver:
             entries=entries,
             never=loaded.never,
             reaches=loaded.reaches,
-            places={what: self.document.keys_at[what] for what in ("never", "reaches") if what in self.document},
+            places={what: self.document.keys_at[what] for what in ("never", "reaches") if what in self.document}
+            | {"type": self.document["license"].values_at["type"]},
         )
 
     def cut(self, story: Story, until: str) -> Story:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,13 +11,12 @@ import pendulum
 from licfsm import instants
 from licfsm.instants import DAY, HOUR, MINUTE
 from licfsm.lifecycle import CHECKING, ENTITLEMENT
-from licfsm.scenario.replay import Action, Check, Line, Notification, Replay, Transition
+from licfsm.scenario.replay import Check, Line, Notification, Replay, Transition
 
 __all__ = ["Told", "account", "even", "folded", "runs", "unfolded", "when"]
 
 _SHORTEST_RUN: Final = 3
 _FIRST: Final = "at the start"
-_WITH_TIME: Final = ("suspend until ", "clock: ")
 
 
 @attrs.define
@@ -95,22 +93,13 @@ def _told(result: Replay) -> Iterator[Told]:
             elif words := _notice(lines, place, line):
                 yield Told(line.at, words, entitlement, auto_update, "notice", int(line.channel == "mail"))
         else:
-            words = f"{line.kind}: {_action(line, result.story.key.zone)}"
-            yield Told(line.at, words, entitlement, auto_update, "action")
+            words = line.words(lambda moment: when(moment, result.story.key.zone))
+            yield Told(line.at, f"{line.kind}: {words}", entitlement, auto_update, "action")
 
 
 def _changed(line: Transition, entitlement: str, auto_update: str) -> Told:
     what = "asks the server" if line.target == CHECKING else f"{line.source} to {line.target}"
     return Told(line.at, f"{line.trigger}: {what}", entitlement, auto_update, "change")
-
-
-def _action(line: Action, zone: pendulum.Timezone) -> str:
-    """Say what was done; a time in it like the others of the account, which the trace keeps in UTC."""
-    for words in _WITH_TIME:
-        if line.action.startswith(words):
-            moment = dt.datetime.fromisoformat(line.action.removeprefix(words))
-            return words + when(instants.to_ms(moment), zone)
-    return line.action
 
 
 def _undisturbed(lines: list[Line], place: int) -> bool:

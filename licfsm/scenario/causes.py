@@ -59,7 +59,8 @@ def _auto_update(result: Replay) -> Iterator[Cause]:
 def _came_to(result: Replay, begun: _Move, ended: _Move, name: str) -> Iterator[Cause]:
     for line in result.trace[begun[0] : ended[0]]:
         if isinstance(line, Check):
-            text = result.story.policy.outcomes[line.outcome].text
+            policy = next(force.policy for force in reversed(result.in_force) if force.at <= line.at)
+            text = policy.outcomes[line.outcome].text
             yield Cause(_moment(result, line.at), AUTO_UPDATE, "4.1", f"{name} came to {line.outcome}: {text}")
 
 

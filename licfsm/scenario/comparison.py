@@ -117,7 +117,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
 
 def _know_types(story: Story, policy: Policy) -> None:
     """Make sure that the policy knows the first key's type, and every type that is offered."""
-    types = [(story.key.type, (1, 1))]
+    types = [(story.key.type, story.places["type"])]
     types += [
         (entry.what.offer.type, entry.place)
         for entry in story.entries

@@ -74,12 +74,17 @@ class Notification(NamedTuple):
 
 
 class Action(NamedTuple):
-    """The host did something, or the world changed."""
+    """The host did something, or the world changed; ``moment`` is the time that it speaks of, in milliseconds."""
 
     at: int
     clock: int
     kind: str
     action: str
+    moment: int | None = None
+
+    def words(self, written: Callable[[int], str]) -> str:
+        """Say what was done; ``written`` writes the time that it speaks of."""
+        return self.action if self.moment is None else f"{self.action} {written(self.moment)}"
 
 
 Line = Transition | Check | Notification | Action
@@ -252,7 +257,7 @@ class _World:
     def world(self, at: int, change: WorldChanges) -> None:
         if change.clock is not None:
             self.shift = change.clock - at
-            told = f"clock: {instants.isoformat(change.clock)}"
+            told = "clock:"
         elif change.policy is not None:
             self.policy = change.policy
             told = f"policy: {change.policy.name}"
@@ -262,7 +267,7 @@ class _World:
         else:
             self.target_ok = bool(change.target)
             told = "target: ok" if change.target else "target: fails"
-        self.note(Action(at, at + self.shift, "world", told))
+        self.note(Action(at, at + self.shift, "world", told, change.clock))
         if self.asleep_until is None:
             self.deliver_mail(at)
 
@@ -278,7 +283,7 @@ class _World:
                 return
             self.note(Action(at, now, "host", "install"))
         elif action == "suspend":
-            self.note(Action(at, now, "host", f"suspend until {instants.isoformat(does.until)}"))
+            self.note(Action(at, now, "host", "suspend until", does.until))
             self.asleep_until = does.until
             return
         else:
@@ -332,7 +337,8 @@ class _World:
                 trace += lines
             elif type(effect) is fx.Checked:
                 trace.append(Check(at, now, self.asked, effect.due, effect.outcome, effect.failed))
-        if self.license.dates is not self.result.in_force[-1].dates:
+        last = self.result.in_force[-1]
+        if self.license.key is not last.key or self.license.policy is not last.policy:
             self.note_in_force(at)
 
     def note_in_force(self, at: int) -> None:

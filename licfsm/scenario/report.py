@@ -10,12 +10,7 @@ from licfsm.errors import Mistake
 from licfsm.instants import isoformat
 from licfsm.scenario.replay import Action, Check, Line, Notification, Replay, Transition
 
-__all__ = ["document", "line_document", "refused_document", "reported", "written"]
-
-
-def document(result: Replay) -> dict[str, Any]:
-    """Describe a replayed scenario."""
-    return {**_head(result), "trace": [line_document(line) for line in reported(result)], "final": result.final}
+__all__ = ["line_document", "refused_document", "reported", "written"]
 
 
 def written(result: Replay, more: Mapping[str, Any] | None = None) -> Iterator[str]:
@@ -26,7 +21,7 @@ def written(result: Replay, more: Mapping[str, Any] | None = None) -> Iterator[s
         more: further keys, which come last.
 
     Yields:
-        Pieces that together are what ``json.dumps`` makes of the document.
+        Pieces that together are one JSON document, as ``json.dumps`` would write it.
 
     """
     yield json.dumps(_head(result)).removesuffix("}") + ', "trace": ['
@@ -96,5 +91,5 @@ def line_document(line: Line) -> dict[str, Any]:
     elif isinstance(line, Notification):
         told |= {"kind": "notification", "channel": line.channel, "name": line.name, "text": line.text}
     else:
-        told |= {"kind": line.kind, "action": line.action}
+        told |= {"kind": line.kind, "action": line.words(isoformat)}
     return told

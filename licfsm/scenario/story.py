@@ -125,7 +125,7 @@ class Story:
         entries: in the order of time.
         never: states that must not be seen.
         reaches: states that must be seen.
-        places: line and column of ``never`` and ``reaches`` in the file.
+        places: line and column in the file of ``never``, ``reaches``, and the first key's ``type``.
 
     """
 

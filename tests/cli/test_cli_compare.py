@@ -180,7 +180,7 @@ class TestRefused:
         (folder / "own.yaml").write_text(OWN.replace("veeam-9\nextends", "mine\nextends") + "grace: {team: none}\n")
         (folder / "team.yaml").write_text(SAME.replace("veeam-9", "own.yaml").replace("subscription", "team"))
         shown = run("team.yaml", "same.yaml", "--policy", "veeam-8")
-        told = "team.yaml:1:1: policy veeam-8 knows no license type 'team', only subscription, rental, perpetual, trial, nfr"
+        told = "team.yaml:3:17: policy veeam-8 knows no license type 'team', only subscription, rental, perpetual, trial, nfr"
         assert (2, [told], True) == (
             shown.exit_code,
             shown.stderr.splitlines(),

@@ -255,8 +255,8 @@ def test_a_full_disk_is_told_in_one_line(full: str, tmp_path: Path) -> None:
         )
 
     assert 2 == done.returncode
-    place = tmp_path / "lifecycle.md" if full == "file" else "the list of files"
-    assert f"cannot write {place}: No space left on device\n" == done.stderr
+    place = f" {tmp_path / 'lifecycle.md'}" if full == "file" else ""
+    assert f"cannot write{place}: No space left on device\n" == done.stderr
 
 
 def test_a_reader_that_goes_away_ends_it_in_silence(tmp_path: Path) -> None:

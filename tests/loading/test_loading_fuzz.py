@@ -15,7 +15,7 @@ from licfsm.errors import InvalidFile, Mistake
 from licfsm.loading.scenarios import load_scenario
 from licfsm.scenario.account import account
 from licfsm.scenario.replay import replay
-from licfsm.scenario.report import document
+from licfsm.scenario.report import written
 
 Live = Callable[[bytes, str], None]
 
@@ -92,7 +92,7 @@ def live(tmp_path: Path) -> Live:
             result = replay(load_scenario(scenario))
         except InvalidFile as error:
             return error.mistakes or [Mistake(str(scenario), 0, 0, "refused without a mistake")]
-        json.dumps(document(result))
+        json.loads("".join(written(result)))
         account(result)
         return []
 

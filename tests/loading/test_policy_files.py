@@ -74,7 +74,7 @@ class TestExtends:
 
     def test_a_missing_file(self, policy_mistakes: Mistakes) -> None:
         """A file that is not there is told where it is named."""
-        told = ["3:10: there is no policy file 'x.yaml'; its path starts beside this file"]
+        told = ["3:10: there is no policy file 'x.yaml'; a path starts beside the file that names it, or where you are"]
         assert told == policy_mistakes("version: 1\npolicy: own\nextends: x.yaml\n")
 
     def test_a_circle(self, policy_mistakes: Mistakes) -> None:

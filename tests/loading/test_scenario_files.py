@@ -43,7 +43,7 @@ class TestForm:
         ("head", "mistake"),
         [
             ("policy: veeam-91\nlicense: {type: nfr}", "2:9: there is no policy 'veeam-91'; did you mean 'veeam-9'?"),
-            ("policy: x.yml\nlicense: {type: nfr}", "2:9: there is no policy file 'x.yml'; its path starts beside this file"),
+            ("policy: x.yml\nlicense: {type: nfr}", "2:9: there is no policy file 'x.yml'; a path starts beside the file that names it, or where you are"),
             ("policy: '\\'\nlicense: {type: nfr}", "2:9: there is no policy '\\\\\\\\'; one of veeam-13, veeam-7, veeam-8, veeam-9"),
             ("policy: ~\nlicense: {type: nfr}", "2:9: must be a text, not nothing"),
             ("policy: []\nlicense: {type: nfr}", "2:9: must be a text, not a list"),

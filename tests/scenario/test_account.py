@@ -206,7 +206,7 @@ timeline: [{at: start, world: {mail: down}}, {at: start, host: enable}, {at: sta
         )
         assert ["world: clock: 2025-02-01 09:00", "host: suspend until 2025-02-01 09:00:30"] == texts(result)[1:]
         assert ["clock: 2025-02-01T08:00:00+00:00", "suspend until 2025-02-01T08:00:30+00:00"] == [
-            line.action for line in result.trace if isinstance(line, Action)
+            line.words(instants.isoformat) for line in result.trace if isinstance(line, Action)
         ]
 
     def test_states_beside_each_line(self, live: Live) -> None:

@@ -250,7 +250,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("kind", "rest", "place"),
         [
-            ("rental", "start: 2025-02-01\n", (1, 1)),
+            ("rental", "start: 2025-02-01\n", (3, 17)),
             ("subscription", "start: 2025-02-01\ntimeline:\n- {at: start, server: ANSWER}\n", (6, 3)),
             ("subscription", "start: 2025-02-01\ntimeline:\n- {at: start, host: INSTALL}\n", (6, 3)),
         ],

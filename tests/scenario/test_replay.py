@@ -29,6 +29,12 @@ def moves(result: Replay) -> list[str]:
     return [f"{iso(line.at)} {line.trigger}: {line.source} {line.target}" for line in of(result, Transition)]
 
 
+def done(result: Replay) -> tuple[str, str]:
+    """Tell the first thing that the host did or that changed outside."""
+    action = of(result, Action)[0]
+    return action.kind, action.words(instants.isoformat)
+
+
 class TestOrder:
     """rules.md 7.1: at one instant."""
 
@@ -299,7 +305,7 @@ timeline:
         result = live("start: 2025-02-20\nuntil: 2025-03-02\ntimeline: [{at: start, world: {policy: veeam-7}}]\n")
         assert (["2025-03-01T00:00 grace_over: Grace FreeMode"], "world", "policy: veeam-7") == (
             moves(result),
-            *of(result, Action)[0][2:],
+            *done(result),
         )
 
     @pytest.mark.parametrize(
@@ -315,7 +321,7 @@ timeline:
     def test_what_changes_is_told(self, live: Live, change: str, action: str) -> None:
         """Each change of the world is a line of the trace."""
         result = live(f"start: 2025-02-01\ntimeline: [{{at: start, world: {change}}}]\n")
-        assert ("world", action) == of(result, Action)[0][2:]
+        assert ("world", action) == done(result)
 
 
 class TestHost:
@@ -331,7 +337,7 @@ class TestHost:
     def test_what_it_does_is_told(self, live: Live, does: str, action: str) -> None:
         """Each thing the host does is a line of the trace."""
         result = live(f"start: 2025-02-01\ntimeline: [{{at: start, host: {does}}}]\n")
-        assert ("host", action) == of(result, Action)[0][2:]
+        assert ("host", action) == done(result)
 
     def test_a_refused_key(self, live: Live) -> None:
         """A key that expires earlier is refused, and that is told; it changes nothing."""

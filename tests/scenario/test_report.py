@@ -5,7 +5,7 @@ import pytest
 
 from licfsm.errors import Mistake
 from licfsm.scenario.replay import Replay
-from licfsm.scenario.report import document, refused_document, written
+from licfsm.scenario.report import refused_document, written
 
 Live = Callable[..., Replay]
 
@@ -15,6 +15,11 @@ timeline:
   - {at: start, server: {answer: new_key, expires: 2026-02-14}}
   - {at: start, host: enable}
 """
+
+
+def document(result: Replay) -> dict[str, object]:
+    """Read what is written."""
+    return json.loads("".join(written(result)))
 
 
 class TestDocument:

@@ -1,0 +1,40 @@
+"""What the commands have in common: their exit statuses, and how they end when they cannot write."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import click
+
+__all__ = ["FAILED", "REFUSED", "writing"]
+
+FAILED: Final = 1
+"""Exit status: what was asked for does not hold, or could not be had."""
+
+REFUSED: Final = 2
+"""Exit status: what was given cannot be used, or the output cannot be written."""
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Write to standard output and to files; where that fails, say so in one line and end with `REFUSED`.
+
+    A reader that has gone (a closed pipe) ends it in silence, as click does.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # click ends in silence
+    except OSError as error:
+        if error.filename:
+            click.echo(f"cannot write {error.filename}: {error.strerror}", err=True)
+        else:
+            click.echo(f"cannot write: {error.strerror}", err=True)
+            # What is left in the buffer goes nowhere, or Python would complain of it once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(REFUSED)
