@@ -25,13 +25,10 @@ from licfsm.lifecycle import (
     CHECKING,
     ENTITLEMENT,
     OFF,
-    RETRYING,
     ROWS,
     VALID,
     Row,
 )
-from licfsm.policy import Outcome
-from licfsm.record import Record
 from licfsm.rules import GUARDS
 from licfsm.step import Step, notice_due
 
@@ -103,6 +100,7 @@ class Explanation:
 
     Attributes:
         license: the id; with its ``type``, ``policy`` and ``zone``.
+        expires: when the key in force expires; None without expiry (1.1).
         at: the host's clock.
         state: both states.
         why: what led there, region by region, in the order of time.
@@ -120,6 +118,7 @@ class Explanation:
     type: str
     policy: str
     zone: str
+    expires: pendulum.DateTime | None
     at: pendulum.DateTime
     state: State
     why: tuple[Cause, ...]
@@ -164,6 +163,7 @@ def explain(lic: License, history: Sequence[Cause] = ()) -> Explanation:
         type=lic.key.type,
         policy=lic.policy.name,
         zone=zone.name,
+        expires=_moment(lic, lic.dates.expires_at),
         at=instants.from_ms(lic.clock.now_ms(), zone),
         state=lic.state,
         why=tuple(why),
@@ -224,7 +224,7 @@ def _deadlines(lic: License, state: str) -> Iterator[tuple[str, Row, int]]:
     while timer := ENTITLEMENT_TIMERS.get(state):
         trigger, name = timer
         when: int = getattr(lic.dates, name)
-        row = _row(lic, ENTITLEMENT, trigger, state)
+        row = _row(lic, ENTITLEMENT, trigger, state, when)
         if when == NEVER or row.target is None:
             return
         yield trigger, row, when
@@ -240,7 +240,7 @@ def _upcoming(lic: License) -> Iterator[Upcoming]:
     notice = notice_due(record, lic.dates)
     if notice not in (NEVER, lic.dates.expiring_at) and notice > record.latest:
         coming.append((notice, "8.2", "the coming expiry is announced"))
-    coming += _questions(record, lic.policy.outcomes)
+    coming += _questions(lic)
     coming += [(write.retry_at, "4.4", f"the key is written to {write.target} again") for write in record.writes]
     if record.auto_update == CHECKING:
         yield Upcoming(None, "7.3", f"the answer to attempt {record.attempt} is awaited")
@@ -249,19 +249,15 @@ def _upcoming(lic: License) -> Iterator[Upcoming]:
         yield Upcoming(_moment(lic, when), rule, f"overdue: {text}" if when < now else text)
 
 
-def _questions(record: Record, outcomes: Mapping[str, Outcome]) -> Iterator[tuple[int, str, str]]:
-    due = question_due(record)
-    if due == NEVER:
+def _questions(lic: License) -> Iterator[tuple[int, str, str]]:
+    """Tell of the next question, and of the deadline's, by the rows that would be taken then."""
+    record, now = lic.record, lic.clock.now_ms()
+    if question_due(record) == NEVER:
         return
-    if record.next_at < record.give_up_at:
-        if record.auto_update == RETRYING and (interval := outcomes[record.last_outcome].retry):
-            yield record.next_at, "4.2", f"the server is asked again, {interval} after the last attempt began"
-        else:
-            rule = "3.1" if record.entitlement == VALID else "3.2"
-            yield record.next_at, rule, "the server is asked, by cadence"
-    if record.give_up_at != NEVER:
-        text = "the server is asked one last time; without a new key, automatic update disables itself"
-        yield record.give_up_at, "5.1", text
+    for when in sorted({record.next_at, record.give_up_at}):
+        if when <= record.give_up_at and when != NEVER:
+            rule, why = split(_row(lic, AUTO_UPDATE, "check_due", record.auto_update, max(when, now)).why)
+            yield when, rule, f"the server is asked, {why}"
 
 
 # ---------------------------------------------------------------------------------------------- what may be done
@@ -269,16 +265,15 @@ def _questions(record: Record, outcomes: Mapping[str, Outcome]) -> Iterator[tupl
 
 def _choices(lic: License) -> Iterator[Choice]:
     for command, trigger in _COMMANDS:
-        row = _row(lic, AUTO_UPDATE, trigger, lic.record.auto_update)
+        row = _row(lic, AUTO_UPDATE, trigger, lic.record.auto_update, lic.clock.now_ms())
         rule, text = split(row.why)
         where = f"{lic.record.auto_update} to {row.target}, " if row.target else ""
         also = "a key that expires later is in force at once; " if command == "install" else ""
         yield Choice(command, rule, f"{also}{where}{text}")
 
 
-def _row(lic: License, region: str, trigger: str, state: str) -> Row:
-    """Find the row that would be taken now; a key installed by hand is thought to expire later."""
-    now = lic.clock.now_ms()
+def _row(lic: License, region: str, trigger: str, state: str, now: int) -> Row:
+    """Find the row that would be taken at a time; a key installed by hand is thought to expire later."""
     step = Step(lic.record, lic.key, lic.policy, lic.dates, now, lic.offset, "none", (), judged=now, extends=True)
     return next(
         row
@@ -312,6 +307,10 @@ def _spaced(name: str) -> str:
 
 def _told(what: Explanation) -> Iterator[str]:
     yield f"License {what.license} ({what.type}, {what.policy}) at {_clock(what.at)}, {what.zone}"
+    if what.expires is None:
+        yield "The key does not expire."
+    else:
+        yield f"The key expire{'d' if what.expires <= what.at else 's'} at {_clock(what.expires)}."
     yield f"Entitlement: {what.state.entitlement}. Automatic update: {what.state.auto_update}."
     for region, title in ((ENTITLEMENT, "Why this entitlement"), (AUTO_UPDATE, "Why this automatic update")):
         yield f"\n{title}"

@@ -207,10 +207,12 @@ ROWS: Final = (
         ("check_due",),
         (SCHEDULED, RETRYING),
         CHECKING,
-        (),
+        ("last_chance",),
         ("ask",),
-        why="3.1 by cadence (3.2), after the retry interval (4.2), or one last time at the deadline (5.1)",
+        why="5.1 one last time: without a new key automatic update disables itself",
     ),
+    Row(_A, ("check_due",), (SCHEDULED,), CHECKING, (), ("ask",), why="3.1, 3.2 by cadence"),
+    Row(_A, ("check_due",), (RETRYING,), CHECKING, (), ("ask",), why="4.2 after the retry interval"),
     # ------------------------------------------------------------------ automatic update: the answer
     Row(_A, _GOOD, (CHECKING,), OFF, ("begun_in_off",), ("note_success",), why="6.3 returns to where it began"),
     Row(

@@ -18,10 +18,14 @@ def why(story: licfsm.License, region: str) -> list[tuple[str | None, str, str]]
     ]
 
 
-def coming(story: licfsm.License) -> list[tuple[str | None, str, str]]:
-    """Give what comes: when, rule, and its first word or words."""
+def coming(story: licfsm.License, *, whole: bool = False) -> list[tuple[str | None, str, str]]:
+    """Give what comes: when, rule, and its words, as a rule only up to the first comma."""
     return [
-        (f"{item.at:%Y-%m-%d %H:%M}" if item.at else None, item.rule, item.text.partition(",")[0])
+        (
+            f"{item.at:%Y-%m-%d %H:%M}" if item.at else None,
+            item.rule,
+            item.text.partition("," if not whole else "\0")[0],
+        )
         for item in story.explain().next
     ]
 
@@ -132,9 +136,13 @@ class TestNext:
     @pytest.mark.parametrize(
         ("start", "outcome", "expected"),
         [
-            ("2025-01-01T09:00", "up_to_date", ("2025-01-08 09:00", "3.1", "the server is asked")),
-            ("2025-02-10T09:00", "up_to_date", ("2025-02-11 09:00", "3.2", "the server is asked")),
-            ("2025-02-10T09:00", "generation_failed", ("2025-02-11 09:00", "4.2", "the server is asked again")),
+            ("2025-01-01T09:00", "up_to_date", ("2025-01-08 09:00", "3.1, 3.2", "the server is asked, by cadence")),
+            ("2025-02-10T09:00", "up_to_date", ("2025-02-11 09:00", "3.1, 3.2", "the server is asked, by cadence")),
+            (
+                "2025-02-10T09:00",
+                "generation_failed",
+                ("2025-02-11 09:00", "4.2", "the server is asked, after the retry interval"),
+            ),
         ],
     )
     def test_the_next_question(self, begin: Begin, script: type, start: str, outcome: str, expected: tuple) -> None:
@@ -142,8 +150,22 @@ class TestNext:
         story = begin(start)
         story.enable()
         story.advance(start, server=script(outcome))
-        asked = [item for item in coming(story) if "asked" in item[2]]
-        assert [expected, ("2025-03-15 00:00", "5.1", "the server is asked one last time; without a new key")] == asked
+        last = "the server is asked, one last time: without a new key automatic update disables itself"
+        asked = [item for item in coming(story, whole=True) if "asked" in item[2]]
+        assert [expected, ("2025-03-15 00:00", "5.1", last)] == asked
+
+    def test_the_server_says_when(self, begin: Begin, script: type) -> None:
+        """A Retry-After takes the place of the interval: ten minutes, not an hour."""
+        story = begin("2025-01-01T09:00")
+        story.enable()
+        story.advance("2025-01-01T09:00", server=script(Answer("connection_failed", retry_after=10 * instants.MINUTE)))
+        assert ("2025-01-01 09:10", "4.2") == coming(story)[0][:2]
+
+    def test_a_deadline_that_was_slept_over(self, begin: Begin) -> None:
+        """A host that slept past the deadline is not held to it, and that is told of the overdue question."""
+        story = begin("2025-03-10", auto_update="Scheduled")
+        story.clock.move_to("2025-03-20")
+        assert ("2025-03-15 00:00", "5.2") in [item[:2] for item in coming(story)]
 
     def test_an_answer_is_awaited(self, begin: Begin) -> None:
         """In Checking the answer comes at a time that nobody knows."""
@@ -161,7 +183,7 @@ class TestNext:
         story = begin("2025-01-01", expires=None)
         story.enable()
         story.advance("2025-01-01", server=script("up_to_date"))
-        assert [("2025-01-08 00:00", "3.1", "the server is asked")] == coming(story)
+        assert [("2025-01-08 00:00", "3.1, 3.2", "the server is asked")] == coming(story)
 
     def test_what_was_missed(self, begin: Begin) -> None:
         """A host that slept over a deadline finds it overdue."""
@@ -224,12 +246,18 @@ class TestForms:
         for part in (
             "Entitlement: Grace. Automatic update: Retrying.",
             "  2025-02-15 00:00  the policy grants a grace period (2.2)\n",
-            "  2025-02-17 09:00  the server is asked again, 24 hours after the last attempt\n                    began (4.2)",
+            "The key expired at 2025-02-15 00:00.\n",
+            "  2025-02-17 09:00  the server is asked, after the retry interval (4.2)\n",
             "License information: Expired (29 days of grace period remaining)",
             "Warning on paid jobs: License key has expired, 29 days of grace period",
             "operations allowed: paid, free, always (2.3)",
         ):
             assert part in text
+
+    def test_words_of_the_expiry(self, begin: Begin) -> None:
+        """When the key expires is told, and when it never does."""
+        assert "The key expires at 2025-02-15 00:00.\n" in str(begin("2025-01-01").explain())
+        assert "The key does not expire.\n" in str(begin("2025-01-01", expires=None).explain())
 
     def test_words_where_nothing_comes(self, begin: Begin) -> None:
         """At the end of a life nothing comes, and what is refused is told."""

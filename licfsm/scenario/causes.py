@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pendulum
@@ -9,6 +10,7 @@ import pendulum
 from licfsm import instants
 from licfsm.explain import Cause, move_text, split
 from licfsm.lifecycle import AUTO_UPDATE, CHECKING, ENTITLEMENT
+from licfsm.scenario.account import when
 from licfsm.scenario.replay import Check, Replay, Transition
 
 __all__ = ["causes"]
@@ -48,20 +50,28 @@ def _auto_update(result: Replay) -> Iterator[Cause]:
     entered = max(entered, 0)
     if entered and moves[entered][1].source == CHECKING:
         yield _moved(result, moves[entered - 1])
-        yield from _came_to(result, moves[entered - 1], moves[entered], "the check")
+        yield from _came_to(result, _checks(result, moves[entered - 1], moves[entered]), "the check")
     yield _moved(result, moves[entered])
-    if last > entered:
-        checks = (last - entered) // 2
-        name = f"the latest of {checks} checks since then" if checks > 1 else "a check since then"
-        yield from _came_to(result, moves[last - 1], moves[last], name)
+    checks = _checks(result, moves[entered], moves[last])
+    name = f"the latest of {len(checks)} checks since then" if len(checks) > 1 else "a check since then"
+    yield from _came_to(result, checks, name)
 
 
-def _came_to(result: Replay, begun: _Move, ended: _Move, name: str) -> Iterator[Cause]:
-    for line in result.trace[begun[0] : ended[0]]:
-        if isinstance(line, Check):
-            policy = next(force.policy for force in reversed(result.in_force) if force.at <= line.at)
-            text = policy.outcomes[line.outcome].text
-            yield Cause(_moment(result, line.at), AUTO_UPDATE, "4.1", f"{name} came to {line.outcome}: {text}")
+def _came_to(result: Replay, checks: list[Check], name: str) -> Iterator[Cause]:
+    """Tell what the last of some checks came to, and since when they did if they did not before."""
+    if not checks:
+        return
+    last = checks[-1]
+    alike = list(itertools.takewhile(lambda check: check.outcome == last.outcome, reversed(checks)))
+    zone = result.story.key.zone
+    since = f", as all since {when(alike[-1].at, zone)}" if 1 < len(alike) < len(checks) else ""
+    policy = next(force.policy for force in reversed(result.in_force) if force.at <= last.at)
+    told = f"{name} came to {last.outcome}{since}: {policy.outcomes[last.outcome].text}"
+    yield Cause(_moment(result, last.at), AUTO_UPDATE, "4.1", told)
+
+
+def _checks(result: Replay, begun: _Move, ended: _Move) -> list[Check]:
+    return [line for line in result.trace[begun[0] : ended[0]] if isinstance(line, Check)]
 
 
 def _moves(result: Replay, region: str) -> list[_Move]:

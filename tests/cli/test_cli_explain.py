@@ -41,22 +41,48 @@ class TestExplain:
             "  2025-02-10 09:00  Expiring is what the key's dates said at first sight (2.5)",
             "  2025-02-10 09:00  enable: Off to Checking, asks at once (6.1)",
             "  2025-02-10 12:00  the latest of 3 checks since then came to connection_failed:",
-            "  2025-02-10 13:00  the server is asked again, 60 minutes after the last attempt",
+            "  2025-02-10 13:00  the server is asked, after the retry interval (4.2)",
         ):
             assert f"{line}\n" in shown
 
     def test_times_are_written_as_in_the_file(self, story: Path) -> None:
         """``expiry`` and steps from it are understood, also after the story's own end."""
-        assert "at 2025-02-18 00:00, UTC\nEntitlement: Grace." in explain(story, "--at", "expiry + 3 days").output
+        assert (
+            "at 2025-02-18 00:00, UTC\nThe key expired at 2025-02-15 00:00.\nEntitlement: Grace."
+            in explain(story, "--at", "expiry + 3 days").output
+        )
 
     def test_at_the_end_by_default(self, story: Path) -> None:
         """Without a time the story's end is told; what happens at that instant has happened."""
-        assert "at 2025-02-15 00:00, UTC\nEntitlement: Grace." in explain(story).output
+        assert (
+            "at 2025-02-15 00:00, UTC\nThe key expired at 2025-02-15 00:00.\nEntitlement: Grace."
+            in explain(story).output
+        )
 
     def test_one_check_since(self, story: Path) -> None:
         """A single check that led back is not counted."""
         shown = explain(story, "--at", "2025-02-13T12:00").output
         assert "  2025-02-13 09:00  a check since then came to up_to_date: Your existing" in shown
+
+    def test_since_when_it_fails_so(self, story: Path) -> None:
+        """Where the kind of failure has changed, the first check of the present kind is told: at 11:00."""
+        story.write_text(
+            STORY.replace("start + 2 days, server: up_to_date", "start + 2 hours, server: request_refused")
+        )
+        story.write_text(story.read_text().replace("server: connection_failed", "server: {answer: connection_failed}"))
+        shown = " ".join(explain(story, "--at", "2025-02-12T12:00").output.split())
+        told = (
+            "2025-02-12 11:00 the latest of 4 checks since then came to request_refused, as all since 2025-02-10 11:00:"
+        )
+        assert told in shown
+
+    def test_under_another_policy_since(self, story: Path) -> None:
+        """The words of an outcome are those of the policy that was in force then."""
+        own = story.with_name("own.yaml")
+        own.write_text("version: 1\npolicy: own\nextends: veeam-9\noutcomes: {up_to_date: {text: All is well}}\n")
+        story.write_text(STORY + "  - {at: start + 1 day, world: {policy: own.yaml}}\n".replace("1 day", "2 days"))
+        shown = explain(story, "--at", "2025-02-13T12:00").output
+        assert "came to up_to_date: All is well (4.1)\n" in shown
 
     def test_before_anything_happened(self, story: Path) -> None:
         """A license that was never switched on says where it began."""
