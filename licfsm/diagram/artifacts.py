@@ -43,14 +43,14 @@ ENDINGS: Final[Mapping[str, str]] = {
 
 _TITLE: Final = "The lifecycle of a license"
 _BOTH: Final = "Two regions run side by side: a license is always in one state of each."
-_CONDITIONS: Final = "[…]: only then; [else]: in every other case."
-_BEGUN: Final = " [begun in …]: if the check was asked for in that state."
+_CONDITIONS: Final = "[…]: only then, and only if all that stands between commas holds; [else]: in every other case."
+_BEGUN: Final = " [begun in …]: the user asked by check now in that state, and has not enabled it since."
 _UNDRAWN: Final = (
     "What leaves a state as it is, is not drawn; lifecycle.md tells it, and which condition is tried first."
 )
 _EXCUSED: Final = (
-    "If the retry period ended while the host was off or asleep, or before the user enabled: the server is asked at"
-    f" once, and for {EXTENSION // HOUR} hours more."
+    "The deadline is the end of the retry period. If it passed while the host was off or asleep, or before the user"
+    f" enabled: the server is asked at once, and automatic update goes on for {EXTENSION // HOUR} hours more."
 )
 _PATH: Final = (
     "Strong: where this story went, how often, when first. Faint: where it did not. Double border: where it ends."

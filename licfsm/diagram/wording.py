@@ -86,7 +86,7 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "installed": (USER, "a key, by hand"),
     "new_key": (CHANGE, f"by {MARKS[SERVER]} renewed or {MARKS[USER]} installed"),
     "policy_changed": (CHANGE, ""),
-    "clock_went_back": (CHANGE, ""),
+    "clock_went_back": (CHANGE, "over an hour"),
     "clock_corrected": (CHANGE, ""),
     "restarted": (CHANGE, ""),
 }
@@ -123,7 +123,7 @@ _STATES: Final[Mapping[str, str]] = {
     EXPIRING: "everything works; expires soon",
     GRACE: "expired, but everything works; every job warns",
     FREE_MODE: "only what the policy allows; restoring always",
-    OFF: "the user has not switched it on",
+    OFF: "automatic update is switched off",
     SCHEDULED: "waiting for the next check",
     CHECKING: "the server is being asked",
     RETRYING: "the last check failed; asking again",
@@ -198,7 +198,9 @@ def allowed(policy: Policy) -> str:
 def retry_period(policy: Policy) -> str:
     """Say how long after expiry retrying ends."""
     return (
-        f"{policy.retry_period} after expiry" if policy.retry_period else "as many days after expiry as that month has"
+        f"{policy.retry_period} after expiry"
+        if policy.retry_period
+        else "as many days after expiry as the month of expiry has"
     )
 
 
@@ -237,12 +239,14 @@ def _again(policy: Policy) -> tuple[str, ...]:
 def _announced(policy: Policy) -> str:
     """Say when a user is told that the license will expire."""
     spans = {kind: policy.announce.get(kind, policy.expiring) for kind in policy.grace}
-    usual, others = _usual(by_length(spans))
+    lengths = by_length(spans)
     never = [name_of(kind) for kind, span in spans.items() if not span]
-    if not usual:
+    if not lengths:
         return "That the license will expire is not announced."
+    all_alike = len(lengths) == 1 and not never
+    told = [span if all_alike else f"{span} ({_listed(names)})" for span, names in lengths.items()]
     end = f", not for {_listed(never)}" if never else ""
-    return f"That the license will expire is announced {usual} before the expiration date{others}{end}."
+    return f"That the license will expire is announced before the expiration date: {', '.join(told)}{end}."
 
 
 def _usual(lengths: Mapping[str, Sequence[str]]) -> tuple[str, str]:

@@ -95,14 +95,17 @@ def test_notes_tell_what_the_arrows_do_not(wanted: Artifacts) -> None:
     text = wanted.texts()["statechart.dot"]
 
     assert "is not drawn; lifecycle.md tells it" in text
-    assert "and for 24 hours more" in text.replace("<BR/>", " ").replace("\u00a0", " ")
+    assert "goes on for 24 hours more" in text.replace("<BR/>", " ").replace("\u00a0", " ")
 
 
 def test_an_overview_says_when_the_expiry_is_announced(wanted: Artifacts) -> None:
     """The notice may come long before Expiring begins."""
     text = wanted.texts()["overview-veeam-13.dot"].replace("<BR/>", " ").replace("\u00a0", " ")
 
-    assert "announced 30 days before the expiration date (rental and perpetual: 7 days)" in text
+    assert (
+        "announced before the expiration date: 30 days (subscription, trial and nfr), 7 days (rental and perpetual)"
+        in text
+    )
 
 
 def test_a_story_is_drawn_under_the_name_of_its_file(lived: Callable[[str], Replay]) -> None:

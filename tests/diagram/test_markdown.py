@@ -58,7 +58,7 @@ def test_figures_of_policies_stand_beside_each_other() -> None:
     assert ["7 days before", "7 days before", "30 days before"] == found["Expiry is announced: subscription"]
     assert ["retry after 60 minutes"] * 3 == found["After connection failed"]
     assert ["give up"] * 3 == found["After contract terminated"]
-    assert ["as many days after expiry as that month has"] * 3 == found["Retry period"]
+    assert ["as many days after expiry as the month of expiry has"] * 3 == found["Retry period"]
     assert ["free operations and restoring"] * 3 == found["In FreeMode works"]
 
 

@@ -60,7 +60,7 @@ def test_one_policy_gives_its_figures() -> None:
     assert "weekly in Valid, daily from Expiring on" == wording.when["check_due", "Scheduled"][0]
     assert "every 60 minutes (connection failed)" in wording.when["check_due", "Retrying"]
     assert "every 24 hours (other failures)" in wording.when["check_due", "Retrying"]
-    assert wording.guards["last_chance"].endswith("as many days after expiry as that month has")
+    assert wording.guards["last_chance"].endswith("as many days after expiry as the month of expiry has")
     assert "has grace: subscription or rental" == wording.guards["has_grace"]
 
 
@@ -108,14 +108,17 @@ def test_free_mode_is_what_the_policy_allows(allowed: tuple[str, ...], told: str
 @pytest.mark.parametrize(
     ("announce", "told"),
     [
-        ({}, "That the license will expire is announced 7 days before the expiration date."),
+        ({}, "That the license will expire is announced before the expiration date: 7 days."),
         (
             {"rental": None, "trial": Span.parse("30 days")},
-            "That the license will expire is announced 7 days before the expiration date (trial: 30 days), not for rental.",
+            (
+                "That the license will expire is announced before the expiration date: 7 days (subscription, perpetual and"
+                " nfr), 30 days (trial), not for rental."
+            ),
         ),
         (dict.fromkeys(named("veeam-9").grace), "That the license will expire is not announced."),
     ],
 )
 def test_the_announcement_is_told(announce: dict[str, Span | None], told: str) -> None:
-    """For most license types, and for those that differ."""
+    """Each length of time with its license types, and those that are told nothing."""
     assert (told,) == wording_of(attrs.evolve(named("veeam-9"), announce=announce)).notes
