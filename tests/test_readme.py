@@ -4,6 +4,7 @@ import doctest
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ENVIRONMENT = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
 
 
-def licfsm(*arguments: str) -> subprocess.CompletedProcess[str]:
+def licfsm(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "licfsm", *arguments],
-        cwd=ROOT,
+        cwd=folder,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -45,6 +46,30 @@ def test_shown_output_is_what_the_command_prints(command: str, text: str) -> Non
     """What the README shows of a command is what it prints, the rest of it aside."""
     lines = [line.rstrip() for line in licfsm(*shlex.split(command)).stdout.splitlines()]
     assert text.splitlines() == lines[: len(text.splitlines())]
+
+
+COMMANDS = re.findall(
+    r"^(licfsm .+?)(?:\s+#.*)?$", "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_shown_commands_run(command: str, tmp_path: Path) -> None:
+    """Every command of licfsm that the README shows ends well, on a story and a policy of the names it uses."""
+    if "png" in command and not shutil.which("dot"):
+        pytest.importorskip("pygraphviz")
+    if "--picture" in command:
+        pytest.importorskip("altair")
+    folder = ROOT / "scenarios"
+    shutil.copy(folder / "1-dates" / "1.5-february-has-28-days-of-retry.yaml", tmp_path / "STORY.yaml")
+    shutil.copy(folder / "9-your-own-policy" / "sketchpad.yaml", tmp_path)
+    done = licfsm(*shlex.split(command)[1:], folder=tmp_path)
+    assert (0, True) == (done.returncode, "Traceback" not in done.stderr), done.stderr
+
+
+def test_enough_commands_are_shown() -> None:
+    """The commands above are found: drawing, pictures and comparisons."""
+    assert {"diagrams", "replay"} == {command.split()[1] for command in COMMANDS}
 
 
 def test_the_python_snippet_runs() -> None:
