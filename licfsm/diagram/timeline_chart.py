@@ -151,7 +151,7 @@ def _axis(scene: Scene) -> alt.Axis:
     if scene.end - scene.start > _YEARS:
         first, second = "utcmonth(datum.value) ? '%b %Y' : '%Y'", "''"
     elif scene.end - scene.start > _DAYS:
-        first, second = "'%b %-d'", "datum.index ? '' : '%Y'"
+        first, second = "utchours(datum.value) ? '%H:%M' : '%b %-d'", "datum.index ? '' : '%Y'"
     else:
         time = "utcseconds(datum.value) ? '%H:%M:%S' : '%H:%M'"
         first, second = time, "datum.index && utchours(datum.value) + utcminutes(datum.value) ? '' : '%b %-d, %Y'"

@@ -430,3 +430,12 @@ def test_long_lists_are_cut() -> None:
     assert "a, b" == joined(["a", "b", "a"])
     assert "a, b, c, … (5 in all)" == joined(["a", "b", "c", "d", "a"])
     assert "x" * 59 + "…" == joined(["x" * 80])
+
+
+def test_no_two_times_are_labeled_alike(tmp_path: Path) -> None:
+    """Over six days, what lies between the days is told by its hour: noon is no second 2 February."""
+    story = next(file for file in SCENARIOS if file.stem == "7.5-a-clock-wrong-for-a-moment")
+    draw_timeline(replay(load_scenario(story)), tmp_path / "life.svg")
+    labels = re.findall(r">(Feb \d+)<", (tmp_path / "life.svg").read_text(encoding="utf-8"))
+    assert len(labels) > 3
+    assert sorted(set(labels)) == sorted(labels)
