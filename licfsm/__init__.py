@@ -10,13 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from licfsm.adapters.clock import ManualClock, SystemClock
-    from licfsm.errors import InvalidFile, InvalidTable, InvalidValue, KeyRejected, LicfsmError, Mistake
+    from licfsm.errors import (
+        InvalidFile,
+        InvalidTable,
+        InvalidValue,
+        KeyRejected,
+        LicfsmError,
+        Mistake,
+        NotInstalled,
+        StoreDamaged,
+        StoreError,
+        StoreTooNew,
+        UnknownLicense,
+        UnknownOperation,
+        WrongProcess,
+    )
     from licfsm.explain import Explanation
     from licfsm.key import LicenseKey
     from licfsm.license import License, State
     from licfsm.loading.policies import load_policy
     from licfsm.policy import Policy
-    from licfsm.ports import Answer, Question
+    from licfsm.ports import Answer, Notice, Question
 
 __version__ = "0.1.0"
 
@@ -32,10 +46,18 @@ _HOMES = {
     "LicfsmError": "errors",
     "ManualClock": "adapters.clock",
     "Mistake": "errors",
+    "NotInstalled": "errors",
+    "Notice": "ports",
     "Policy": "policy",
     "Question": "ports",
     "State": "license",
+    "StoreDamaged": "errors",
+    "StoreError": "errors",
+    "StoreTooNew": "errors",
     "SystemClock": "adapters.clock",
+    "UnknownLicense": "errors",
+    "UnknownOperation": "errors",
+    "WrongProcess": "errors",
     "load_policy": "loading.policies",
 }
 
@@ -51,10 +73,18 @@ __all__ = [
     "LicfsmError",
     "ManualClock",
     "Mistake",
+    "NotInstalled",
+    "Notice",
     "Policy",
     "Question",
     "State",
+    "StoreDamaged",
+    "StoreError",
+    "StoreTooNew",
     "SystemClock",
+    "UnknownLicense",
+    "UnknownOperation",
+    "WrongProcess",
     "load_policy",
 ]
 

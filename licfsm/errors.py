@@ -4,7 +4,14 @@
     ├── InvalidValue     a value breaks its rule (an id, a date, a zone, a span)   also a ValueError
     ├── InvalidFile      a policy or scenario file, with every mistake's place
     ├── InvalidTable     the lifecycle's table contradicts itself (a bug in this package)
-    └── KeyRejected      an install by hand was refused; nothing changed (rules.md 6.5)
+    ├── KeyRejected      an install by hand was refused; nothing changed (rules.md 6.5)
+    ├── UnknownLicense   no license of that id is declared, or none was named and there is not exactly one
+    ├── UnknownOperation the host declared no such operation
+    ├── NotInstalled     the license has no key yet
+    ├── WrongProcess     the manager was opened before a fork, or is closed
+    └── StoreError       the store cannot be read or written now (a full disk, a lock held too long)
+        ├── StoreDamaged     it is not what a store must be; it was left as it is
+        └── StoreTooNew      a newer version of this package made it; it was left as it is
 
 Expected failures of background work (a server that is down, a refused key in an answer) are no
 errors: they are outcomes (rules.md 4.1).
@@ -14,7 +21,21 @@ from __future__ import annotations
 
 import attrs
 
-__all__ = ["InvalidFile", "InvalidTable", "InvalidValue", "KeyRejected", "LicfsmError", "Mistake"]
+__all__ = [
+    "InvalidFile",
+    "InvalidTable",
+    "InvalidValue",
+    "KeyRejected",
+    "LicfsmError",
+    "Mistake",
+    "NotInstalled",
+    "StoreDamaged",
+    "StoreError",
+    "StoreTooNew",
+    "UnknownLicense",
+    "UnknownOperation",
+    "WrongProcess",
+]
 
 
 class LicfsmError(Exception):
@@ -31,6 +52,34 @@ class InvalidTable(LicfsmError):
 
 class KeyRejected(LicfsmError):
     """A key installed by hand was refused; nothing changed (rules.md 4.3, 6.5)."""
+
+
+class UnknownLicense(LicfsmError, LookupError):
+    """No license of that id is declared, or none was named and there is not exactly one."""
+
+
+class UnknownOperation(LicfsmError, LookupError):
+    """The host declared no operation of that name."""
+
+
+class NotInstalled(LicfsmError):
+    """The license has no key yet; what was asked for needs one."""
+
+
+class WrongProcess(LicfsmError):
+    """The manager was opened before a fork, or is closed: open one of your own."""
+
+
+class StoreError(LicfsmError):
+    """The store cannot be read or written now; nothing was lost, and the same can be tried again."""
+
+
+class StoreDamaged(StoreError):
+    """The file is not what a store must be; it was left as it is."""
+
+
+class StoreTooNew(StoreError):
+    """A newer version of this package made the store; it was left as it is."""
 
 
 @attrs.frozen(order=True)

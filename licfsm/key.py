@@ -113,6 +113,8 @@ class LicenseKey:
         issued: when it was issued; None is earlier than every other.
         product, edition, holder: text from the issuer, shown only cleaned (rules.md 8.3).
         counts: what the key allows, such as ``{"sockets": 16}``.
+        signed: the text that was signed, from which all else was read; empty for a key made by hand. Two keys
+            that say the same are equal, whoever signed them.
         expires_at: the expiry in milliseconds since 1970 in UTC; `instants.NEVER` for a perpetual key.
         issued_at: the time of issue, likewise.
 
@@ -130,6 +132,7 @@ class LicenseKey:
     edition: str = ""
     holder: str = ""
     counts: Mapping[str, int] = attrs.field(factory=dict, converter=_counts, hash=False)
+    signed: str = attrs.field(default="", eq=False, repr=False)
     expires_at: int = attrs.field(init=False, repr=False, eq=False)
     issued_at: int = attrs.field(init=False, repr=False, eq=False)
 

@@ -12,7 +12,7 @@ import attrs
 
 from licfsm.key import LicenseKey
 
-__all__ = ["Answer", "Clock", "LicenseServer", "Question", "Target"]
+__all__ = ["Answer", "Clock", "HostClock", "LicenseServer", "Notice", "Notifier", "Question", "Target"]
 
 
 @runtime_checkable
@@ -21,6 +21,19 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """Tell the time in milliseconds since 1970 in UTC; it may step either way."""
+        ...
+
+
+@runtime_checkable
+class HostClock(Clock, Protocol):
+    """Tells the time, and how long the host ran: a host notices by it that the time was set, or that it slept."""
+
+    def running_ms(self) -> int:
+        """Tell for how many milliseconds the host has been awake, from any start; it never steps."""
+        ...
+
+    def asleep_ms(self) -> int:
+        """Tell for how many milliseconds the host has slept, from the same start; 0 where nobody can tell."""
         ...
 
 
@@ -77,6 +90,41 @@ class Target(Protocol):
 
         Returns:
             None, or why it could not be written.
+
+        """
+        ...
+
+
+@attrs.frozen
+class Notice:
+    """One thing to tell people (rules.md 8.2).
+
+    Attributes:
+        id: the same whenever the same notice is delivered again, and no other's: ``ACME-1.7.1739491200000``.
+        license: which license it is about.
+        name: one of the notices of rules.md 8.2.
+        level: ``info``, ``warning`` or ``error``.
+        text: in one line; what keys and servers said in it is cleaned (8.3).
+        at: when it came about, in milliseconds by the host's clock.
+
+    """
+
+    id: str
+    license: str
+    name: str
+    level: str
+    text: str
+    at: int
+
+
+class Notifier(Protocol):
+    """Tells people on one channel, such as mail."""
+
+    def deliver(self, notice: Notice, /) -> str | None:
+        """Deliver a notice; it may come again with the same id where nobody knows whether it was delivered.
+
+        Returns:
+            None, or why it could not be delivered; it is tried again.
 
         """
         ...

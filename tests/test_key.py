@@ -179,3 +179,9 @@ class TestCleanText:
         cleaned = clean_text(text)
         assert len(cleaned) <= 500
         assert cleaned.isprintable()
+
+
+class TestSigned:
+    def test_keys_that_say_the_same_are_equal(self) -> None:
+        """Who signed a key, and with which bytes, does not make it another key."""
+        assert key(signed="one") == key(signed="two")
