@@ -1,7 +1,7 @@
 """What happened: the inputs of a license. Times are milliseconds since 1970 in UTC, by the host's clock.
 
 A license is told of everything by one of these values, and of nothing else: the clock (`Tick`,
-`ClockStepped`), the user (`Enable`, `Disable`, `CheckNow`, `Install`), the host (`Restarted`,
+`ClockStepped`), the user (`Enable`, `Disable`, `CheckNow`, `Install`, `FirstInstalled`), the host (`Restarted`,
 `PolicyChanged`) and the outcomes of what it asked for (`Answered`, `TargetWritten`, `TargetFailed`).
 """
 
@@ -19,6 +19,7 @@ __all__ = [
     "Disable",
     "Enable",
     "Event",
+    "FirstInstalled",
     "Install",
     "PolicyChanged",
     "Restarted",
@@ -82,6 +83,11 @@ class Install:
 
 
 @attrs.frozen
+class FirstInstalled:
+    """The key with which the license begins was installed by hand just now: targets get it, and it is told."""
+
+
+@attrs.frozen
 class PolicyChanged:
     """The host runs under another policy from now on (rules.md 2.5)."""
 
@@ -133,6 +139,7 @@ Event = (
     | Disable
     | CheckNow
     | Install
+    | FirstInstalled
     | PolicyChanged
     | Answered
     | TargetWritten

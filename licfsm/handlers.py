@@ -254,6 +254,13 @@ def _install(step: Step, event: ev.Install) -> None:
     _tell_installed(step, place)
 
 
+def _first_installed(step: Step, _: ev.FirstInstalled) -> None:
+    """4.4, 8.2: the first key is in force already; it goes to the targets, and is told."""
+    _remember(step)
+    _save(step, attempt=0)
+    _tell_installed(step, 0)
+
+
 def _refusal(step: Step, key: LicenseKey, *, force: bool) -> str:
     """4.3: why a key is not accepted; empty where it is."""
     old = step.key
@@ -329,9 +336,14 @@ def _adopt(step: Step, key: LicenseKey, attempt: int) -> None:
     record.excused = False
     record.told = 0
     record.held = False
-    record.writes = tuple(TargetWrite(target, attempt, now) for target in step.targets)
-    step.out.append(fx.SaveKey(key))
+    _save(step, attempt)
     fire(step, ENTITLEMENT, "new_key", now)
+
+
+def _save(step: Step, attempt: int) -> None:
+    """4.4: the key is saved, and each target is to get it."""
+    step.record.writes = tuple(TargetWrite(target, attempt, step.now) for target in step.targets)
+    step.out.append(fx.SaveKey(step.key))
 
 
 def _tell_installed(step: Step, place: int) -> None:
@@ -406,6 +418,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Step, Any], None]]] = {
     ev.Disable: _command,
     ev.CheckNow: _command,
     ev.Install: _install,
+    ev.FirstInstalled: _first_installed,
     ev.PolicyChanged: _policy_changed,
     ev.Answered: _answered,
     ev.TargetWritten: _target_written,

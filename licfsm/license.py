@@ -23,12 +23,16 @@ from licfsm.instants import NEVER, Span
 from licfsm.key import LicenseKey
 from licfsm.lifecycle import (
     CHECKING,
+    ENTITLEMENT,
+    EXPIRING,
     FREE_MODE,
     GRACE,
+    REGIONS,
     ROWS,
+    VALID,
 )
 from licfsm.machine import MACHINES
-from licfsm.policy import MAIL_REPEATS, Policy, named
+from licfsm.policy import MAIL_REPEATS, Dates, Policy, named
 from licfsm.ports import Answer, Clock, LicenseServer, Question, Target
 from licfsm.record import Record
 from licfsm.step import Step, days_text, notice_due
@@ -36,7 +40,7 @@ from licfsm.step import Step, days_text, notice_due
 if TYPE_CHECKING:
     from licfsm.explain import Cause, Explanation
 
-__all__ = ["OPERATIONS", "License", "State"]
+__all__ = ["OPERATIONS", "License", "State", "entitled"]
 
 NO_SPREAD: Final = Span()
 
@@ -382,6 +386,24 @@ class License:
         take(step, event)
         self.record, self.key, self.policy, self.dates = step.record, step.key, step.policy, step.dates
         return step.out
+
+
+def entitled(stored: str, dates: Dates, judged: int) -> str:
+    """Find the entitlement at a time, also where nobody stepped the license since a change of it was due.
+
+    Args:
+        stored: the entitlement as of the last step; it is never improved on.
+        dates: the deadlines of the key in force.
+        judged: the later of the clock and the memory, in milliseconds (rules.md 7.5).
+
+    """
+    if judged >= dates.grace_until:
+        due = FREE_MODE
+    elif judged >= dates.expires_at:
+        due = GRACE
+    else:
+        due = EXPIRING if judged >= dates.expiring_at else VALID
+    return max(stored, due, key=REGIONS[ENTITLEMENT].index)
 
 
 def spread_offset(license_id: str, spread: Span) -> int:

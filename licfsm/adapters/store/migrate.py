@@ -1,0 +1,49 @@
+"""Migrations of a store, by Alembic; loaded only where a store is of another version than this package."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+__all__ = ["revisions", "upgrade"]
+
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    return config
+
+
+def revisions() -> list[str]:
+    """Name the versions that this package knows, the latest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+
+
+def upgrade(engine: sa.Engine, path: str | Path, version: str | None) -> None:
+    """Bring a store up to date, in one transaction; a copy of what was there is kept beside it.
+
+    Args:
+        engine: the store's.
+        path: its file.
+        version: of which version it is; None for an empty one.
+
+    """
+    config = _config()
+    if version and Path(path).is_file():
+        with engine.connect() as connection:
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.exec_driver_sql("BEGIN")
+        shutil.copy2(path, f"{path}.{version}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

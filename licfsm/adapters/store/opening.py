@@ -1,0 +1,199 @@
+"""How a store is opened: what is there is looked at before anything is written.
+
+A file that is no store, is damaged, or was made by a newer version is refused and left as it is. An older one is
+migrated, which is the only time that Alembic is loaded.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from licfsm.adapters.store.tables import HEAD, SCHEMA, meta
+from licfsm.errors import StoreDamaged, StoreError, StoreTooNew
+
+__all__ = ["APPLICATION", "MEMORY", "check_file", "make_engine", "prepare", "told_as_store_error"]
+
+MEMORY: Final = ":memory:"
+APPLICATION: Final = 0x6C696366  # "licf"
+"""SQLite's application id, by which a file is known to be one of ours."""
+
+BUSY_SECONDS: Final = 10.0
+"""How long a transaction waits for one of another process."""
+
+_HEADER: Final = b"SQLite format 3\x00"
+_RESTORE: Final = "restore it from a backup, or move it away and install the license keys again"
+_DAMAGED: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+_WORDS: Final = {
+    "SQLITE_BUSY": f"another program has kept it locked for {BUSY_SECONDS:g} seconds; try again when that one is done",
+    "SQLITE_LOCKED": "it is locked within this program",
+    "SQLITE_FULL": "the disk is full; make room",
+    "SQLITE_READONLY": "it cannot be written; check the permissions of the file and its folder",
+    "SQLITE_CANTOPEN": "it cannot be opened; check that its folder exists and may be written",
+    "SQLITE_PERM": "access was denied; check the permissions",
+    "SQLITE_IOERR": "the disk reports an error",
+}
+
+
+@contextmanager
+def told_as_store_error(path: str | Path) -> Iterator[None]:
+    """Tell what went wrong with a store by one of the package's errors.
+
+    Raises:
+        StoreDamaged: the file is damaged.
+        StoreError: anything else that SQLite reports.
+
+    """
+    try:
+        yield
+    except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        origin = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        name = getattr(origin, "sqlite_errorname", "") or ""
+        code = "_".join(name.split("_")[:2])
+        if code in _DAMAGED:
+            message = f"{path} is damaged ({origin}); it was left as it is: {_RESTORE}"
+            raise StoreDamaged(message) from error
+        message = f"{path}: {_WORDS.get(code, origin)}"
+        raise StoreError(message) from error
+
+
+def check_file(path: Path, *, began: bool) -> bool:
+    """Look at what is there, without changing it.
+
+    Args:
+        path: the store's file.
+        began: whether a store was there before, as the file beside it tells.
+
+    Returns:
+        Whether a store is there; otherwise one may be made.
+
+    Raises:
+        StoreDamaged: it is something else, or damaged.
+        StoreTooNew: a newer version made it.
+        StoreError: it cannot be read.
+
+    """
+    try:
+        if not path.exists():
+            return False
+        with path.open("rb") as file:
+            head = file.read(100)
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}"
+        raise StoreError(message) from None
+    if not head:
+        if began:
+            message = f"{path} is empty, but a store was there; {_RESTORE}"
+            raise StoreDamaged(message)
+        return False
+    if head[:16] != _HEADER:
+        message = f"{path} is no licfsm store (not even an SQLite file); it was left as it is: {_RESTORE}"
+        raise StoreDamaged(message)
+    with told_as_store_error(path), closing(_read_only(path)) as connection:
+        return _check_version(path, connection)
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+
+
+def _check_version(path: Path, connection: sqlite3.Connection) -> bool:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if not tables and application in {0, APPLICATION}:
+        return False  # its making was cut short
+    if application != APPLICATION or "alembic_version" not in tables:
+        message = f"{path} is an SQLite file of another program; it was left as it is: name another file"
+        raise StoreDamaged(message)
+    versions = [version for (version,) in connection.execute("SELECT version_num FROM alembic_version")]
+    if versions != [HEAD] and not _known(versions):
+        message = (
+            f"{path} was made by a newer version of licfsm (format {', '.join(map(str, versions)) or 'unknown'}, this"
+            f" version knows {HEAD}); it was left as it is: use that version, or restore a copy from before"
+        )
+        raise StoreTooNew(message)
+    return True
+
+
+def _known(versions: list[str]) -> bool:
+    """Say whether a store is older than this version; asked only if it is not of this version."""
+    from licfsm.adapters.store.migrate import revisions
+
+    return len(versions) == 1 and versions[0] in revisions()
+
+
+def make_engine(path: str | Path) -> sa.Engine:
+    """Make the engine of a store: SQLite in WAL mode, every commit on the disk before it counts."""
+    if path == MEMORY:
+        engine = sa.create_engine(
+            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}, query_cache_size=100
+        )
+    else:
+        url = sa.URL.create("sqlite", database=str(path))
+        engine = sa.create_engine(
+            url,
+            connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+            pool_size=4,
+            query_cache_size=100,
+        )
+
+    @sa.event.listens_for(engine, "connect")
+    def _connected(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver's guess
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        # Who will write takes the lock at once: one that asks for it later could find its view outdated.
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def prepare(engine: sa.Engine, path: str | Path) -> None:
+    """Make the tables of a new store, or bring those of an older one up to date.
+
+    Raises:
+        StoreError: it cannot be written.
+
+    """
+    with told_as_store_error(path):
+        with engine.begin() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                _make(connection)
+        with engine.connect() as connection:
+            (version,) = connection.execute(sa.text("SELECT version_num FROM alembic_version")).one()
+        if version != HEAD:
+            from licfsm.adapters.store.migrate import upgrade
+
+            upgrade(engine, path, version)
+        if path != MEMORY:
+            _to_wal(engine)
+
+
+def _make(connection: sa.Connection) -> None:
+    """Make the tables, in one transaction with their version."""
+    connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
+    SCHEMA.create_all(connection)
+    connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+    connection.execute(meta.insert(), [{"name": "store", "value": uuid.uuid4().hex}])
+
+
+def _to_wal(engine: sa.Engine) -> None:
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")  # written only where it is not WAL yet
+        cursor.close()
+    finally:
+        raw.close()

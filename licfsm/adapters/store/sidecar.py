@@ -1,0 +1,144 @@
+"""The file beside a store: who drives it, and how far it had come.
+
+The lock belongs to the operating system, so that a killed process leaves none behind. The mark tells what the store
+itself cannot: that it is an old copy of itself (its journal is shorter than it once was), that it was emptied,
+and when the host was last there. It is written without waiting for the disk, after the store's own commit: where it
+is lost, it is only behind, which means nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import weakref
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from licfsm.errors import StoreError
+
+__all__ = ["Mark", "Sidecar"]
+
+_FORM: Final = re.compile(rb"licfsm ([0-9a-f]{32}) (\d{19}) (\d{19})\n")
+_LOCKED_BYTE: Final = 1 << 30
+"""Windows locks bytes, not files: one far behind the mark, so that the mark can be read."""
+
+
+class Mark(NamedTuple):
+    """How far a store had come.
+
+    Attributes:
+        store: the store's id.
+        seq: the number of its latest journal entry.
+        seen_at: when its driver last looked at the clock, in milliseconds; 0 for never.
+
+    """
+
+    store: str
+    seq: int
+    seen_at: int
+
+
+class Sidecar:
+    """The file beside a store; None for a store in memory, which nobody else can see."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Name the file; nothing is opened until it is needed."""
+        self.path = path
+        self._file: int | None = None
+        self.held = False
+        _ALL.add(self)
+
+    def acquire(self) -> bool:
+        """Take the lock if nobody else has it.
+
+        Raises:
+            StoreError: the file cannot be made.
+
+        """
+        if not self.held:
+            self.held = self.path is None or _lock(self._open())
+        return self.held
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self.held and self._file is not None:
+            _unlock(self._file)
+        self.held = False
+
+    def read(self) -> Mark | None:
+        """Read the mark; None where there is none, or none that can be read."""
+        if self.path is None:
+            return None
+        try:
+            with self.path.open("rb") as file:
+                found = _FORM.match(file.read(128))
+        except OSError:
+            return None
+        return Mark(found[1].decode(), int(found[2]), int(found[3])) if found else None
+
+    def write(self, mark: Mark) -> None:
+        """Write the mark, if the lock is held: only the driver does."""
+        if self.held and self._file is not None:
+            text = f"licfsm {mark.store} {mark.seq:019d} {max(mark.seen_at, 0):019d}\n".encode()
+            try:
+                os.lseek(self._file, 0, os.SEEK_SET)
+                os.write(self._file, text)
+            except OSError:
+                return  # a full disk: the old mark is behind, which means nothing
+
+    def close(self) -> None:
+        """Give everything back; the file stays."""
+        self.held = False
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> int:
+        if self._file is None:
+            try:
+                self._file = os.open(str(self.path), os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+            except OSError as error:
+                message = f"cannot open {self.path}: {error.strerror}; the folder of the store must be writable"
+                raise StoreError(message) from None
+        return self._file
+
+
+_ALL: Final[weakref.WeakSet[Sidecar]] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """After a fork: the child must not keep its parent's lock alive."""
+    for sidecar in list(_ALL):
+        sidecar.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+if os.name == "nt":  # pragma: no cover - where Windows is
+    import msvcrt
+
+    def _lock(file: int) -> bool:
+        os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: int) -> None:
+        os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+
+else:
+    import fcntl
+
+    def _lock(file: int) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)

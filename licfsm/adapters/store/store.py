@@ -1,0 +1,367 @@
+"""A store: what must survive of all licenses, in one SQLite file.
+
+It keeps plain rows and decides nothing. A `Transaction` takes down what steps led to, all of it or nothing; several
+processes may share a store, and each learns at the start of its transaction what the others wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from licfsm.adapters.store.opening import MEMORY, check_file, make_engine, prepare, told_as_store_error
+from licfsm.adapters.store.sidecar import Mark, Sidecar
+from licfsm.adapters.store.tables import RECORD, journal, keys, licenses, meta, outbox, policies, sessions
+from licfsm.errors import StoreDamaged, StoreError
+
+__all__ = ["Row", "Store", "Transaction", "Waiting"]
+
+Row = sa.RowMapping
+
+_COLUMNS: Final = ("key", "policy", "next_due_at", "notices", *RECORD)
+_SAVE: Final = (
+    licenses.update()
+    .where(licenses.c.id == sa.bindparam("the_id"), licenses.c.version == sa.bindparam("the_version"))
+    .values(version=sa.bindparam("new_version"), **{name: sa.bindparam(f"new_{name}") for name in _COLUMNS})
+)
+_PARAMETERS: Final = ("the_id", "the_version", "new_version", *(f"new_{name}" for name in _COLUMNS))
+_STORED: Final = sa.select(licenses, keys.c.signed, policies.c.document).select_from(
+    licenses.outerjoin(keys, keys.c.id == licenses.c.key).outerjoin(policies, policies.c.digest == licenses.c.policy)
+)
+_CHANGED: Final = sa.select(journal.c.license).where(journal.c.seq > sa.bindparam("seq")).distinct()
+_LATEST: Final = sa.select(sa.func.coalesce(sa.func.max(journal.c.seq), 0))
+_WAITING: Final = outbox.c.done_at.is_(None)
+_HEADS: Final = sa.select(sa.func.min(outbox.c.seq)).where(_WAITING).group_by(outbox.c.channel, outbox.c.license)
+"""The oldest notice of each license that waits on a channel: none overtakes another."""
+
+
+class Waiting(NamedTuple):
+    """What waits to be delivered on a channel.
+
+    Attributes:
+        channel: which.
+        notices: how many.
+        since: when the oldest came about, in milliseconds.
+        attempts: how often the one was tried that failed most.
+        error: why, the last time.
+
+    """
+
+    channel: str
+    notices: int
+    since: int
+    attempts: int
+    error: str | None
+
+
+class Transaction:
+    """What one or more steps lead to, written at its end, all of it or nothing."""
+
+    def __init__(self, connection: sa.Connection, seq: int) -> None:
+        """Begin with nothing."""
+        self._connection = connection
+        self._saves: list[tuple[Any, ...]] = []
+        self._rows: dict[sa.Table, list[dict[str, Any]]] = {journal: [], sessions: [], outbox: []}
+        self.seq = seq
+
+    def read(self, ids: Iterable[str] | None = None) -> Sequence[Row]:
+        """Read the rows of licenses, with what was signed and the policy; of all of them by default."""
+        query = _STORED if ids is None else _STORED.where(licenses.c.id.in_(list(ids)))
+        return self._connection.execute(query.order_by(licenses.c.id)).mappings().all()
+
+    def add_license(self, license_id: str, policy: str) -> None:
+        """Declare a license that has no key yet."""
+        row = {"id": license_id, "version": 1, "policy": policy, "next_due_at": 0, "notices": 0}
+        self._connection.execute(licenses.insert(), [row])
+
+    def add_policy(self, digest: str, name: str, document: str) -> None:
+        """Keep a policy, if it is not kept yet."""
+        known = self._connection.execute(sa.select(policies.c.digest).where(policies.c.digest == digest)).first()
+        if known is None:
+            row = {"digest": digest, "name": name, "document": document}
+            self._connection.execute(policies.insert(), [row])
+
+    def add_key(self, license_id: str, signed: str) -> int:
+        """Keep what was signed, and give the number by which it is known."""
+        row = {"license": license_id, "signed": signed}
+        added: int = self._connection.execute(keys.insert().returning(keys.c.id), row).scalar_one()
+        return added
+
+    def save(self, license_id: str, version: int, values: tuple[Any, ...]) -> None:
+        """Replace the row of a license; ``values`` are its key, policy, next due time, notices and record."""
+        self._saves.append((license_id, version, version + 1, *values))
+
+    def add_entry(
+        self, license_id: str, at: int, event: str, details: str | None, moves: str | None, outcome: str | None
+    ) -> int:
+        """Take down an event, and give its number."""
+        self.seq += 1
+        self._rows[journal].append(
+            {
+                "seq": self.seq,
+                "license": license_id,
+                "at": at,
+                "event": event,
+                "details": details,
+                "moves": moves,
+                "outcome": outcome,
+            }
+        )
+        return self.seq
+
+    def add_session(self, row: dict[str, Any]) -> None:
+        """Take down a session entry."""
+        self._rows[sessions].append(row)
+
+    def amend_session(self, license_id: str, attempt: int, result: str, message: str) -> None:
+        """Give a session entry another result, and one more message."""
+        self.flush()
+        which = sessions.c.license == license_id, sessions.c.attempt == attempt
+        query = sa.select(sessions.c.seq, sessions.c.messages).where(*which).order_by(sessions.c.seq.desc())
+        if found := self._connection.execute(query).first():
+            messages = json.dumps([*json.loads(found.messages), message])
+            change = sessions.update().where(sessions.c.seq == found.seq).values(result=result, messages=messages)
+            self._connection.execute(change)
+
+    def add_notice(self, row: dict[str, Any]) -> None:
+        """Put a notice on a channel; ``done_at`` tells where it is delivered by being written here."""
+        self._rows[outbox].append(row)
+
+    def flush(self) -> None:
+        """Write what was taken down.
+
+        Raises:
+            StoreError: a row is not as it was when it was read.
+
+        """
+        if self._saves:
+            parameters = [dict(zip(_PARAMETERS, values, strict=True)) for values in self._saves]
+            if self._connection.execute(_SAVE, parameters).rowcount != len(parameters):
+                message = "a license was changed by someone else meanwhile; nothing was written"
+                raise StoreError(message)
+            self._saves = []
+        for table, rows in self._rows.items():
+            if rows:
+                self._connection.execute(table.insert(), rows)
+                rows.clear()
+
+
+class Store:
+    """A store that is open.
+
+    Args:
+        path: its file, or `opening.MEMORY`.
+
+    Raises:
+        StoreDamaged: the file is no store, or is damaged.
+        StoreTooNew: a newer version of this package made it.
+        StoreError: it cannot be read or written.
+
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open a store, or make a new one where there is none."""
+        self.path: str | Path = MEMORY if str(path) == MEMORY else Path(path)
+        in_memory = isinstance(self.path, str)
+        self.sidecar = Sidecar(None if isinstance(self.path, str) else self.path.with_name(self.path.name + ".lock"))
+        mark = self.sidecar.read()
+        if isinstance(self.path, Path):
+            check_file(self.path, began=bool(mark and mark.seq))
+        self._lock = threading.RLock()
+        self._shared = in_memory
+        self._engine = make_engine(self.path)
+        prepare(self._engine, self.path)
+        with self._reading() as connection:
+            self.id = self._read_id(connection)
+            self.seq = int(connection.execute(_LATEST).scalar_one())
+        with told_as_store_error(self.path):
+            self._writer = self._engine.connect()
+        self._data_version = self._look()
+        self.mark = mark if mark and mark.store == self.id else None
+        """How far it had come, as the file beside it says; None where that file is new, or another store's."""
+
+    def _read_id(self, connection: sa.Connection) -> str:
+        found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "store")).scalar()
+        if not isinstance(found, str):
+            message = f"{self.path} is damaged: it does not say which store it is; restore it from a backup"
+            raise StoreDamaged(message)
+        return found
+
+    # ------------------------------------------------------------------------------------ writing
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """Begin a transaction that no other process can come between, and commit it at the end.
+
+        Raises:
+            StoreError: it could not be written; then nothing was.
+
+        """
+        with self._lock, told_as_store_error(self.path), self._writer.begin():
+            transaction = Transaction(self._writer, self.seq)
+            yield transaction
+            transaction.flush()
+        self.seq = transaction.seq
+
+    def news(self, transaction: Transaction) -> set[str]:
+        """Name the licenses that other processes changed since this one last looked; within a transaction."""
+        version = self._look()
+        if version == self._data_version:
+            return set()
+        changed = set(self._writer.execute(_CHANGED, {"seq": transaction.seq}).scalars())
+        self.seq = transaction.seq = int(self._writer.execute(_LATEST).scalar_one())
+        self._data_version = version
+        return changed
+
+    def has_news(self) -> bool:
+        """Say whether another process wrote since this one last looked; costs next to nothing."""
+        with self._lock:
+            return self._look() != self._data_version
+
+    def _look(self) -> int:
+        """Read SQLite's counter of what others wrote."""
+        with told_as_store_error(self.path):
+            raw: Any = self._writer.connection.dbapi_connection
+            (version,) = raw.execute("PRAGMA data_version").fetchone()
+            return int(version)
+
+    # ------------------------------------------------------------------------------------ reading
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        """Read what was committed; a store in memory has one connection, which is waited for."""
+        if self._shared:
+            self._lock.acquire()
+        try:
+            with (
+                told_as_store_error(self.path),
+                self._engine.connect().execution_options(reading=True) as connection,
+            ):
+                yield connection
+        finally:
+            if self._shared:
+                self._lock.release()
+
+    def _rows(self, query: sa.Select[Any]) -> Sequence[Row]:
+        with self._reading() as connection:
+            return connection.execute(query).mappings().all()
+
+    def entries(self, license_id: str | None, *, after: int = 0, limit: int | None = None) -> Sequence[Row]:
+        """Read the journal in its order: all of it after a number, or the latest so many entries."""
+        return self._latest(journal, license_id, after, limit)
+
+    def session_rows(self, license_id: str | None, *, limit: int | None = None) -> Sequence[Row]:
+        """Read session entries in their order, the latest so many."""
+        return self._latest(sessions, license_id, 0, limit)
+
+    def notice_rows(self, license_id: str | None, *, limit: int | None = None) -> Sequence[Row]:
+        """Read what was told, or is to be, in its order, the latest so many."""
+        return self._latest(outbox, license_id, 0, limit)
+
+    def _latest(self, table: sa.Table, license_id: str | None, after: int, limit: int | None) -> Sequence[Row]:
+        query = sa.select(table).where(table.c.seq > after)
+        if license_id is not None:
+            query = query.where(table.c.license == license_id)
+        if limit is None:
+            return self._rows(query.order_by(table.c.seq))
+        return self._rows(query.order_by(table.c.seq.desc()).limit(limit))[::-1]
+
+    def key_rows(self) -> Sequence[Row]:
+        """Read every key that was ever in force."""
+        return self._rows(sa.select(keys).order_by(keys.c.id))
+
+    # ------------------------------------------------------------------------------------ the outbox
+
+    def due_notices(self, channel: str, now: int, limit: int) -> Sequence[Row]:
+        """Read what is to be delivered now: of each license the oldest notice that waits, if its time has come."""
+        heads = _HEADS.where(outbox.c.channel == channel)
+        query = sa.select(outbox).where(outbox.c.seq.in_(heads), outbox.c.next_at <= now)
+        return self._rows(query.order_by(outbox.c.seq).limit(limit))
+
+    def next_notice_at(self, channels: Iterable[str]) -> int | None:
+        """When something is to be delivered next, in milliseconds; None where nothing waits."""
+        heads = _HEADS.where(outbox.c.channel.in_(list(channels)))
+        query = sa.select(sa.func.min(outbox.c.next_at).label("next_at")).where(outbox.c.seq.in_(heads))
+        found: int | None = self._rows(query)[0]["next_at"]
+        return found
+
+    def mark_notice(self, seq: int, **values: int | str | None) -> None:
+        """Take down what came of a delivery."""
+        with self.writing():
+            self._writer.execute(outbox.update().where(outbox.c.seq == seq).values(**values))
+
+    def bring_forward(self, now: int) -> None:
+        """Try everything that waits again now: its times were told by a clock that was set since."""
+        with self.writing():
+            self._writer.execute(outbox.update().where(_WAITING, outbox.c.next_at > now).values(next_at=now))
+
+    def drop_waiting(self, now: int, why: str) -> int:
+        """Let go of everything that waits, and say how much that was."""
+        with self.writing():
+            change = outbox.update().where(_WAITING).values(done_at=now, dropped=why)
+            return int(self._writer.execute(change).rowcount)
+
+    def waiting(self, license_id: str | None = None) -> list[Waiting]:
+        """Tell what waits, by channel."""
+        which = [_WAITING] if license_id is None else [_WAITING, outbox.c.license == license_id]
+        query = (
+            sa.select(
+                outbox.c.channel,
+                sa.func.count().label("notices"),
+                sa.func.min(outbox.c.at).label("since"),
+                sa.func.max(outbox.c.attempts).label("attempts"),
+                sa.func.max(outbox.c.error).label("error"),
+            )
+            .where(*which)
+            .group_by(outbox.c.channel)
+            .order_by(outbox.c.channel)
+        )
+        return [Waiting(**row) for row in self._rows(query)]
+
+    # ------------------------------------------------------------------------------------ upkeep
+
+    def prune(self, before: int) -> int:
+        """Remove what is older than a time; never the last failure, the last entries, or what waits.
+
+        Args:
+            before: milliseconds.
+
+        Returns:
+            How many rows were removed.
+
+        """
+        last_entry = sa.select(sa.func.max(journal.c.seq)).group_by(journal.c.license)
+        failed = sessions.c.result == "failed"
+        last_session = sa.select(sa.func.max(sessions.c.seq)).group_by(sessions.c.license, failed)
+        removals = (
+            sa.delete(journal).where(journal.c.at < before, journal.c.seq.not_in(last_entry)),
+            sa.delete(sessions).where(sessions.c.ended_at < before, sessions.c.seq.not_in(last_session)),
+            sa.delete(outbox).where(outbox.c.done_at < before),
+        )
+        with self.writing():
+            return sum(int(self._writer.execute(removal).rowcount) for removal in removals)
+
+    def keep_mark(self, seen_at: int) -> None:
+        """Note how far the store has come, and when that was; only its driver does."""
+        self.sidecar.write(Mark(self.id, self.seq, seen_at))
+
+    def close(self) -> None:
+        """Close it; what was committed stays."""
+        self._writer.close()
+        self._engine.dispose()
+        self.sidecar.close()
+
+    def abandon(self) -> None:
+        """Let go of it after a fork, without touching what the parent has open."""
+        _ORPHANS.append(self._writer)
+        self._engine.dispose(close=False)
+
+
+_ORPHANS: Final[list[object]] = []
+"""Connections of a parent process: closing them here could disturb it."""

@@ -1,0 +1,1 @@
+"""What makes licenses live in a host: the manager, its drivers, the outbox."""
