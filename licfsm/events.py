@@ -86,6 +86,8 @@ class Install:
 class FirstInstalled:
     """The key with which the license begins was installed by hand just now: targets get it, and it is told."""
 
+    key: LicenseKey
+
 
 @attrs.frozen
 class PolicyChanged:

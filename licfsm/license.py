@@ -169,6 +169,13 @@ class License:
         due = question_due(self.record)
         return None if due == NEVER else instants.from_ms(due, self.key.zone)
 
+    @property
+    def next_change(self) -> pendulum.DateTime | None:
+        """When the clock changes the entitlement next; None for never (rules.md 2.2)."""
+        timer = ENTITLEMENT_TIMERS.get(self.record.entitlement)
+        when = getattr(self.dates, timer[1]) if timer else NEVER
+        return None if when == NEVER else instants.from_ms(when, self.key.zone)
+
     def allows(self, operation: str) -> bool:
         """Say whether an operation of a kind may run (rules.md 2.3).
 

@@ -106,6 +106,7 @@ def build(rows: Sequence[Row] = ROWS) -> dict[str, transitions.Machine]:
             initial=INITIAL[region],
             auto_transitions=False,
             model_attribute=region,
+            name=f"licfsm {region}",
         )
         for row in rows:
             if row.region == region:

@@ -232,6 +232,7 @@ def encode_policy(policy: Policy) -> tuple[str, str]:
     return digest[:32], json.dumps(document)
 
 
+@functools.lru_cache(maxsize=64)
 def decode_policy(document: str) -> Policy:
     """Read a policy back.
 

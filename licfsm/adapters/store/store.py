@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import sqlalchemy as sa
 
@@ -22,7 +22,7 @@ from licfsm.errors import StoreDamaged, StoreError
 
 __all__ = ["Row", "Store", "Transaction", "Waiting"]
 
-Row = sa.RowMapping
+Row = Mapping[str, Any]
 
 _COLUMNS: Final = ("key", "policy", "next_due_at", "notices", *RECORD)
 _SAVE: Final = (
@@ -73,7 +73,7 @@ class Transaction:
     def read(self, ids: Iterable[str] | None = None) -> Sequence[Row]:
         """Read the rows of licenses, with what was signed and the policy; of all of them by default."""
         query = _STORED if ids is None else _STORED.where(licenses.c.id.in_(list(ids)))
-        return self._connection.execute(query.order_by(licenses.c.id)).mappings().all()
+        return cast("Sequence[Row]", self._connection.execute(query.order_by(licenses.c.id)).mappings().all())
 
     def add_license(self, license_id: str, policy: str) -> None:
         """Declare a license that has no key yet."""
@@ -88,8 +88,11 @@ class Transaction:
             self._connection.execute(policies.insert(), [row])
 
     def add_key(self, license_id: str, signed: str) -> int:
-        """Keep what was signed, and give the number by which it is known."""
+        """Keep what was signed, unless that is kept already, and give the number by which it is known."""
         row = {"license": license_id, "signed": signed}
+        query = sa.select(keys.c.id).where(keys.c.license == license_id, keys.c.signed == signed)
+        if (known := self._connection.execute(query).scalar()) is not None:
+            return int(known)
         added: int = self._connection.execute(keys.insert().returning(keys.c.id), row).scalar_one()
         return added
 
@@ -114,6 +117,12 @@ class Transaction:
             }
         )
         return self.seq
+
+    def last_details(self, license_id: str) -> str | None:
+        """Read the details of a license's latest entry."""
+        query = sa.select(journal.c.details).where(journal.c.license == license_id).order_by(journal.c.seq.desc())
+        found: str | None = self._connection.execute(query.limit(1)).scalar()
+        return found
 
     def add_session(self, row: dict[str, Any]) -> None:
         """Take down a session entry."""
@@ -250,7 +259,7 @@ class Store:
 
     def _rows(self, query: sa.Select[Any]) -> Sequence[Row]:
         with self._reading() as connection:
-            return connection.execute(query).mappings().all()
+            return cast("Sequence[Row]", connection.execute(query).mappings().all())
 
     def entries(self, license_id: str | None, *, after: int = 0, limit: int | None = None) -> Sequence[Row]:
         """Read the journal in its order: all of it after a number, or the latest so many entries."""
@@ -271,6 +280,10 @@ class Store:
         if limit is None:
             return self._rows(query.order_by(table.c.seq))
         return self._rows(query.order_by(table.c.seq.desc()).limit(limit))[::-1]
+
+    def policy_rows(self) -> Sequence[Row]:
+        """Read every policy that licenses ran under."""
+        return self._rows(sa.select(policies))
 
     def key_rows(self) -> Sequence[Row]:
         """Read every key that was ever in force."""

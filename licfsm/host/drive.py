@@ -1,0 +1,192 @@
+"""Who drives a store, and what driving is: what is due, then what it asks for, then upkeep.
+
+One process drives; the operating system's lock says which. The others see what it writes, and command by writing
+themselves. When it is gone, the next one that ticks takes its place, and begins where it ended (rules.md 7.3).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from licfsm import instants
+from licfsm.adapters.log import logger
+from licfsm.adapters.store import Store
+from licfsm.errors import InvalidValue
+from licfsm.host.codec import encode_policy
+from licfsm.host.outbox import Outbox
+from licfsm.host.performer import Performer
+from licfsm.host.registry import Registry
+from licfsm.instants import DAY, NEVER, SECOND, Span
+
+__all__ = ["LONGEST_SLEEP", "Drive"]
+
+LONGEST_SLEEP: Final = 60.0
+"""Seconds after which a driver looks at the clock and at what other processes commanded, at the latest."""
+
+_BUSY: Final = 1.0
+"""Seconds after which to ask again where another thread of this process is at it."""
+
+
+class Drive:
+    """Drives a store, if no other process does.
+
+    Args:
+        store: the store.
+        registry: its licenses.
+        performer: does what they ask for.
+        outbox: delivers what they tell.
+        keep: for how long journal, sessions and notices are kept.
+
+    """
+
+    def __init__(self, store: Store, registry: Registry, performer: Performer, outbox: Outbox, keep: Span) -> None:
+        """Begin where the store's last driver ended, if none drives it now.
+
+        Raises:
+            InvalidValue: another process drives it, under another policy.
+
+        """
+        self._store = store
+        self._registry = registry
+        self._performer = performer
+        self._outbox = outbox
+        self._keep = keep
+        self._clock = registry.clock
+        self._turn = threading.Lock()
+        self._pruned_at = -NEVER
+        self._begin()
+        self._mark = store.sidecar.read()
+
+    def _begin(self) -> None:
+        store, now = self._store, self._clock.now_ms()
+        if not store.sidecar.acquire():
+            self._check_policy()
+            return
+        try:
+            if store.mark and store.mark.seq > store.seq:
+                self._drop_old_notices(now)
+            self._registry.catch_up(store.mark.seen_at if store.mark else 0)
+            self._keep_mark()
+        finally:
+            store.sidecar.release()
+
+    def _check_policy(self) -> None:
+        digest = encode_policy(self._registry.policy)[0]
+        for entry in self._registry.entries.values():
+            if entry.lic is not None and encode_policy(entry.lic.policy)[0] != digest:
+                message = (
+                    f"{self._store.path} is driven by another process under policy {entry.lic.policy.name};"
+                    " open it with the same policy, or end that process first"
+                )
+                raise InvalidValue(message)
+
+    def _drop_old_notices(self, now: int) -> None:
+        dropped = self._store.drop_waiting(now, "the store was restored from an old copy")
+        logger.warning(
+            "%s is an older copy of itself; %d notices that waited in it are not sent, since they may have been before",
+            self._store.path,
+            dropped,
+        )
+
+    def tick(self, wanted: Callable[[], bool], *, perform: bool) -> float:
+        """Do what is due, unless another thread is at it or another process drives.
+
+        Args:
+            wanted: asked before each call to the world; no further one is made once it says no.
+            perform: whether the world is called at all.
+
+        Returns:
+            After how many seconds to tick again.
+
+        Raises:
+            StoreError: the store cannot be written now.
+
+        """
+        if not self._turn.acquire(blocking=False):
+            return _BUSY
+        try:
+            if not self._take_over():
+                self._registry.refresh()
+                return LONGEST_SLEEP
+            registry = self._registry
+            registry.refresh()
+            if registry.step_due():
+                self._outbox.clock_stepped()
+            if perform:
+                self._performer.perform(wanted)
+                registry.step_due()
+            self._prune()
+            self._keep_mark()
+            due = self.next_due(perform=perform)
+            return min(max(0.0, (due - self._clock.now_ms()) / SECOND), LONGEST_SLEEP)
+        finally:
+            self._turn.release()
+
+    def perform_for(self, license_id: str, wanted: Callable[[], bool]) -> bool:
+        """Do what one license asks for, where nobody drives; False where somebody does.
+
+        Raises:
+            StoreError: the store cannot be written now.
+
+        """
+        if not self._turn.acquire(blocking=False):
+            return False
+        was_held = self._store.sidecar.held
+        try:
+            if not self._take_over():
+                return False
+            self._performer.perform(wanted, only=license_id)
+            self._keep_mark()
+        finally:
+            if not was_held:
+                self._store.sidecar.release()
+            self._turn.release()
+        return True
+
+    def _take_over(self) -> bool:
+        """Become the one who drives the store, unless another process does."""
+        sidecar = self._store.sidecar
+        if sidecar.held:
+            return True
+        if not sidecar.acquire():
+            return False
+        mark = sidecar.read()
+        if mark != self._mark:  # another process drove it meanwhile
+            self._registry.refresh()
+            self._registry.catch_up(mark.seen_at if mark and mark.store == self._store.id else 0)
+        self._performer.write_what_is_owed()
+        return True
+
+    def _keep_mark(self) -> None:
+        self._store.keep_mark(self._clock.now_ms())
+        self._mark = self._store.sidecar.read()
+
+    def _prune(self) -> None:
+        now = self._clock.now_ms()
+        if abs(now - self._pruned_at) >= DAY:
+            self._pruned_at = now
+            self._store.prune(self._keep.after(now, instants.UTC, -1))
+
+    def next_due(self, *, perform: bool) -> int:
+        """When something is due next, in milliseconds; NEVER where nothing is."""
+        due = self._registry.next_due()
+        return min(due, self._outbox.next_at()) if perform else due
+
+    @property
+    def driven(self) -> str:
+        """Who drives the store: ``here``, ``elsewhere`` or ``nobody``."""
+        sidecar = self._store.sidecar
+        if sidecar.held:
+            return "here"
+        if sidecar.acquire():
+            sidecar.release()
+            return "nobody"
+        return "elsewhere"
+
+    def let_go(self) -> None:
+        """Leave the place to whoever ticks next."""
+        if self._store.sidecar.held:
+            self._keep_mark()
+            self._store.sidecar.release()

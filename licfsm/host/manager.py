@@ -1,0 +1,615 @@
+"""The host's face: all its licenses, what they allow, what may be done with them, and who drives them.
+
+A host opens one manager, and lets it run: by `LicenseManager.running` in a thread, by `running_async` beside an event
+loop, or by calling `tick` in a loop of its own. Whatever runs, `allows` answers at once and is never out of date: it
+compares the clock with the next change of entitlement itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+import pendulum
+
+from licfsm import events as ev
+from licfsm import instants
+from licfsm.adapters.clock import SystemClock
+from licfsm.adapters.keys import TrustedKeys
+from licfsm.adapters.log import LogNotifier
+from licfsm.adapters.store import Store
+from licfsm.adapters.targets import FileTarget, as_targets
+from licfsm.errors import InvalidValue, UnknownLicense, UnknownOperation, WrongProcess
+from licfsm.host.drive import Drive
+from licfsm.host.driver import Driver
+from licfsm.host.entry import Entry, Rights
+from licfsm.host.outbox import Outbox
+from licfsm.host.performer import Performer
+from licfsm.host.registry import Registry
+from licfsm.host.values import JournalEntry, Pending, SessionEntry, Status, ToldNotice
+from licfsm.instants import NEVER, Span
+from licfsm.license import OPERATIONS, License
+from licfsm.lifecycle import CHECKING, FREE_MODE, GRACE
+from licfsm.policy import MAIL_REPEATS, Policy, named
+from licfsm.ports import Clock, LicenseServer, Notifier, Target
+from licfsm.step import days_text
+
+__all__ = ["LicenseManager"]
+
+_POLL: Final = 0.5
+"""Seconds between two looks at a store that another process drives, while somebody waits for an outcome."""
+
+_SIGNED: Final = re.compile(r"\s*eyJ[\w-]+\.[\w-]+\.[\w-]+\s*", re.ASCII)
+_LARGEST_KEY: Final = 1 << 20
+
+
+class LicenseManager:
+    """All licenses of a host; made by `LicenseManager.open`."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        drive: Drive,
+        targets: Mapping[str, Target],
+        operations: Mapping[str, str],
+    ) -> None:
+        """Take over what `open` has made."""
+        self._store = store
+        self._registry = registry
+        self._drive = drive
+        self._targets = targets
+        self._operations = operations
+        self._pid = os.getpid()
+        self._closed = False
+        self._clock = registry.clock
+        self._changed = threading.Condition()
+        self._driver = Driver(self.tick)
+        registry.committed = self._committed
+        _OPEN.add(self)
+
+    @classmethod
+    def open(
+        cls,
+        store: str | Path,
+        *,
+        policy: Policy | str,
+        trust: object,
+        server: LicenseServer | None = None,
+        targets: Mapping[str, object] | Iterable[object] = (),
+        mail: Notifier | None = None,
+        operations: Mapping[str, str] | None = None,
+        licenses: Iterable[str] = (),
+        product: str | None = None,
+        mail_repeat: str | None = None,
+        spread: Span | str = "1 hour",
+        keep: Span | str = "400 days",
+        clock: Clock | None = None,
+    ) -> Self:
+        """Open a store, or make a new one, and take over the licenses in it.
+
+        Args:
+            store: its file; ``:memory:`` for one that is gone when it is closed.
+            policy: a built-in policy's name, or a `Policy`.
+            trust: the public keys whose signatures count; see `adapters.keys.TrustedKeys.of`.
+            server: gives new keys; without one every check fails as `connection_failed`.
+            targets: what new keys are written to: paths (``{license}`` in one stands for the id), functions of a
+                key, objects that have ``write``; or a mapping of names to these.
+            mail: delivers mail; without it nothing is mailed.
+            operations: what the host does -> ``paid``, ``free`` or ``always`` (rules.md 2.3).
+            licenses: ids that are declared, as by `add`.
+            product: of which product keys must be; by default that of the first key.
+            mail_repeat: how often failures are mailed, in place of the policy's word (8.2).
+            spread: over how long the questions of many licenses are spread (3.6).
+            keep: for how long journal, sessions and notices are kept.
+            clock: tells the time; by default the system's.
+
+        Raises:
+            InvalidValue: an argument cannot be used; without trusted keys nothing opens.
+            StoreError: the store cannot be used, and was left as it is.
+
+        """
+        trusted = TrustedKeys.of(trust)
+        policy = named(policy) if isinstance(policy, str) else policy
+        named_targets = as_targets(targets)
+        checked = _operations(operations or {})
+        if mail_repeat not in (None, *MAIL_REPEATS):
+            message = (
+                f"mail_repeat must be one of {', '.join(MAIL_REPEATS)}, or None for the policy's; not {mail_repeat!r}"
+            )
+            raise InvalidValue(message)
+        spread = Span.parse(spread) if isinstance(spread, str) else spread
+        keep = Span.parse(keep) if isinstance(keep, str) else keep
+        clock = clock or SystemClock()
+        opened = Store(store)
+        try:
+            registry = Registry(
+                opened,
+                trusted,
+                policy,
+                clock,
+                spread=spread,
+                mail=mail_repeat if mail else "none",
+                targets=tuple(named_targets),
+                product=product,
+            )
+            channels: dict[str, Notifier] = {"log": LogNotifier()} | ({"mail": mail} if mail else {})
+            outbox = Outbox(opened, clock, channels)
+            performer = Performer(registry, outbox, server, named_targets)
+            drive = Drive(opened, registry, performer, outbox, keep)
+            manager = cls(opened, registry, drive, named_targets, checked)
+            for license_id in (*registry.entries, *licenses):
+                manager.add(license_id)
+        except BaseException:
+            opened.close()
+            raise
+        return manager
+
+    # ------------------------------------------------------------------------------------ licenses and their keys
+
+    def add(self, license_id: str) -> None:
+        """Declare a license, so that a key for it can be installed; one that is declared stays as it is.
+
+        Raises:
+            InvalidValue: the id breaks its rule (rules.md 8.3), or a target would hold the keys of two licenses.
+
+        """
+        self._check()
+        self._check_shared(license_id)
+        self._registry.add(license_id)
+
+    def install(self, key: str | bytes | Path, license_id: str | None = None, *, force: bool = False) -> None:
+        """Install a key by hand; it is in force at once (rules.md 6.5). The first one declares its license.
+
+        Args:
+            key: a file, or the signed text itself.
+            license_id: for which license it must be; by default the one that it names, if that is declared.
+            force: also if it expires earlier than the installed one (4.3).
+
+        Raises:
+            KeyRejected: it is refused, and why; nothing changed.
+            InvalidValue: the file cannot be read, or a target would hold the keys of two licenses.
+            UnknownLicense: the license was not declared.
+
+        """
+        self._check()
+        signed = _read_key(key)
+        if license_id is not None:
+            self._entry(license_id)
+        self._check_shared(license_id or self._registry.trust.verify(signed).id)
+        self._registry.install(signed, force=force, license_id=license_id)
+
+    def _check_shared(self, license_id: str) -> None:
+        """No two licenses share a file: they would replace each other's keys forever."""
+        others = [other for other in self._registry.entries if other != license_id]
+        if others and (shared := [name for name, target in self._targets.items() if _is_shared(target)]):
+            message = (
+                f"target {shared[0]} would hold the keys of {others[0]} and {license_id}; put {{license}} in its path"
+            )
+            raise InvalidValue(message)
+
+    # ------------------------------------------------------------------------------------ commands
+
+    def enable_auto_update(self, license_id: str | None = None) -> None:
+        """Switch automatic update on, and ask at once (rules.md 6.1).
+
+        Raises:
+            UnknownLicense: there is no such license, or none was named and there is not exactly one.
+            NotInstalled: it has no key yet.
+
+        """
+        self._command(license_id, ev.Enable())
+
+    def disable_auto_update(self, license_id: str | None = None) -> None:
+        """Switch automatic update off; an answer still under way is ignored (rules.md 6.2).
+
+        Raises:
+            UnknownLicense: there is no such license, or none was named and there is not exactly one.
+            NotInstalled: it has no key yet.
+
+        """
+        self._command(license_id, ev.Disable())
+
+    def check_now(self, license_id: str | None = None, *, wait: float | None = None) -> SessionEntry | None:
+        """Ask the license server once, now (rules.md 6.3).
+
+        Args:
+            license_id: which license; not needed where there is exactly one.
+            wait: for how many seconds to wait for what comes of it; the driver asks, or this call where none runs.
+
+        Returns:
+            The check's session entry; None without ``wait``, or where no answer came in that time.
+
+        Raises:
+            UnknownLicense: there is no such license, or none was named and there is not exactly one.
+            NotInstalled: it has no key yet.
+
+        """
+        entry = self._command(license_id, ev.CheckNow())
+        return None if wait is None else self._outcome(entry.id, entry.live().record.attempt, wait)
+
+    def _command(self, license_id: str | None, event: ev.Event) -> Entry:
+        self._check()
+        self._registry.refresh()
+        entry = self._entry(license_id)
+        entry.live()
+        self._registry.step(entry.id, event)
+        return self._entry(entry.id)
+
+    def _outcome(self, license_id: str, attempt: int, wait: float) -> SessionEntry | None:
+        """Wait for what a check comes to; one that is interrupted is asked again, which is waited for as well."""
+        end = time.monotonic() + wait
+        while True:
+            self._check()
+            self._registry.refresh()
+            record = self._registry.entries[license_id].live().record
+            if record.auto_update != CHECKING or record.attempt != attempt:
+                found = [entry for entry in self.sessions(license_id) if entry.attempt == attempt]
+                if record.auto_update != CHECKING or (found and found[-1].outcome):
+                    return found[-1] if found else None
+                attempt = record.attempt
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            if self._driver.alive or not self._drive.perform_for(license_id, self._wanted):
+                with self._changed:
+                    self._changed.wait(min(left, _POLL))
+
+    # ------------------------------------------------------------------------------------ what is
+
+    def allows(self, operation: str, license_id: str | None = None) -> bool:
+        """Say whether an operation may run now (rules.md 2.3); waits for nothing.
+
+        Args:
+            operation: one of those that the host declared.
+            license_id: which license; not needed where there is at most one.
+
+        Raises:
+            UnknownOperation: the host declared no such operation.
+            UnknownLicense: there is no such license, or several and none was named.
+
+        """
+        kind = self._kind(operation)
+        rights = self._rights(license_id)
+        if kind == "always":
+            return True
+        if rights is None:
+            return kind in self._registry.policy.free_mode_allows
+        if rights.entitlement != FREE_MODE and max(self._clock.now_ms(), rights.latest) < rights.dates.grace_until:
+            return True
+        return kind in rights.policy.free_mode_allows
+
+    def job_warning(self, operation: str, license_id: str | None = None) -> str | None:
+        """Give the warning that a job is to show: on paid ones, in grace (rules.md 2.4); waits for nothing.
+
+        Raises:
+            UnknownOperation: the host declared no such operation.
+            UnknownLicense: there is no such license, or several and none was named.
+
+        """
+        kind = self._kind(operation)
+        rights = self._rights(license_id)
+        now = self._clock.now_ms()
+        if kind != "paid" or rights is None or rights.entitlement_at(now) != GRACE:
+            return None
+        judged = max(now, rights.latest)
+        days = instants.days_until(judged, rights.dates.grace_until, rights.key.zone)
+        return rights.policy.texts.job_warning.format(days=days_text(days))
+
+    def _kind(self, operation: str) -> str:
+        if self._closed or self._pid != os.getpid():
+            self._check()
+        try:
+            return self._operations[operation]
+        except (KeyError, TypeError):
+            known = ", ".join(self._operations) or "none"
+            message = f"the host declared no operation {operation!r}; it has {known}"
+            raise UnknownOperation(message) from None
+
+    def _rights(self, license_id: str | None) -> Rights | None:
+        entries = self._registry.entries
+        if license_id is None and not entries:
+            return None
+        return self._entry(license_id).rights
+
+    def status(self, license_id: str | None = None) -> Status:
+        """Tell how a license stands at this moment.
+
+        Raises:
+            UnknownLicense: there is no such license, or several and none was named.
+            StoreError: the store cannot be read.
+
+        """
+        self._check()
+        self._registry.refresh()
+        policy = self._registry.policy
+        if license_id is None and not self._registry.entries:
+            return Status(license=None, text=policy.texts.not_installed, driven=self._drive.driven)
+        entry = self._entry(license_id)
+        with self._registry.lock:
+            lic = entry.lic
+            shown = None if lic is None else self._as_of_now(lic)
+        undelivered = tuple(self._undelivered(entry.id, shown))
+        if shown is None:
+            return Status(
+                license=entry.id,
+                text=policy.texts.not_installed,
+                undelivered=undelivered,
+                driven=self._drive.driven,
+                trouble=entry.trouble or None,
+            )
+        explained = shown.explain()
+        changes = shown.next_change
+        return Status(
+            license=entry.id,
+            text=shown.status,
+            entitlement=shown.record.entitlement,
+            auto_update=shown.record.auto_update,
+            days_remaining=shown.days_remaining,
+            expires=shown.key.expiry,
+            next_check=shown.next_check,
+            next_change=changes,
+            last_outcome=shown.record.last_outcome or None,
+            job_warning=shown.job_warning,
+            why=tuple(f"{cause.text} ({cause.rule})" for cause in explained.why),
+            undelivered=undelivered,
+            driven=self._drive.driven,
+            trouble=entry.trouble or None,
+        )
+
+    def _as_of_now(self, lic: License) -> License:
+        """Copy a license, with the entitlement that the clock has brought meanwhile."""
+        record = lic.record.copy()
+        shown = License(lic.key, lic.policy, clock=self._clock, mail=lic.mail, targets=lic.targets, record=record)
+        record.entitlement = Rights(record.entitlement, record.latest, lic.dates, lic.key, lic.policy).entitlement_at(
+            self._clock.now_ms()
+        )
+        return shown
+
+    def _undelivered(self, license_id: str, lic: License | None) -> Iterator[Pending]:
+        for waiting in self._store.waiting(license_id):
+            since = instants.from_ms(waiting.since)
+            yield Pending(waiting.channel, waiting.notices, since, waiting.error)
+        for write in lic.record.writes if lic else ():
+            yield Pending(write.target, 1, None, "could not be written" if write.told_at is not None else None)
+
+    @property
+    def licenses(self) -> tuple[str, ...]:
+        """The ids of all licenses, sorted."""
+        self._check()
+        self._registry.refresh()
+        return tuple(sorted(self._registry.entries))
+
+    def history(self, license_id: str | None = None, *, limit: int = 100) -> tuple[JournalEntry, ...]:
+        """Read the journal: what happened, and the changes of state that it led to; the latest, in order.
+
+        Args:
+            license_id: which license; all by default.
+            limit: how many entries.
+
+        Raises:
+            UnknownLicense: there is no such license.
+            StoreError: the store cannot be read.
+
+        """
+        return tuple(JournalEntry.of(row) for row in self._store.entries(self._known(license_id), limit=limit))
+
+    def sessions(self, license_id: str | None = None, *, limit: int = 100) -> tuple[SessionEntry, ...]:
+        """Read the session entries of checks (rules.md 8.1); the latest, in order.
+
+        Args:
+            license_id: which license; all by default.
+            limit: how many entries.
+
+        Raises:
+            UnknownLicense: there is no such license.
+            StoreError: the store cannot be read.
+
+        """
+        return tuple(SessionEntry.of(row) for row in self._store.session_rows(self._known(license_id), limit=limit))
+
+    def notices(self, license_id: str | None = None, *, limit: int = 100) -> tuple[ToldNotice, ...]:
+        """Read what was told, or waits to be, on all channels (rules.md 8.2); the latest, in order.
+
+        Args:
+            license_id: which license; all by default.
+            limit: how many notices.
+
+        Raises:
+            UnknownLicense: there is no such license.
+            StoreError: the store cannot be read.
+
+        """
+        return tuple(ToldNotice.of(row) for row in self._store.notice_rows(self._known(license_id), limit=limit))
+
+    def subscribe(self, function: Callable[[JournalEntry], None]) -> Callable[[], None]:
+        """Have a function called with every journal entry from now on, after it was stored.
+
+        It is called in the thread that did it, most often the driver's, and must not take long. What it raises is
+        logged. Entries of other processes come when this one looks at the store, at most a minute later.
+
+        Returns:
+            A function that ends it.
+
+        """
+        self._check()
+        return self._registry.subscribe(function)
+
+    def _entry(self, license_id: str | None) -> Entry:
+        entries = self._registry.entries
+        try:
+            if license_id is not None:
+                return entries[license_id]
+            (entry,) = entries.values()
+        except (KeyError, ValueError, RuntimeError):
+            known = ", ".join(sorted(entries)[:5]) or "none"
+            message = (
+                f"there is no license {license_id!r}; there is {known}"
+                if license_id is not None
+                else f"name a license; there is {known}"
+            )
+            raise UnknownLicense(message) from None
+        return entry
+
+    def _known(self, license_id: str | None) -> str | None:
+        self._check()
+        return None if license_id is None else self._entry(license_id).id
+
+    # ------------------------------------------------------------------------------------ driving
+
+    def tick(self, *, perform: bool = True) -> float:
+        """Do what is due: changes of state first, then, with ``perform``, what they ask for.
+
+        It waits for the store, and with ``perform`` for the server, targets and notices: it begins no further call
+        after `performer.LONGEST` seconds, so it takes no longer than that and one call's own time limit. Without
+        ``perform`` nothing but the store's disk is waited for. Where another process drives the store, it only looks
+        at what that one wrote.
+
+        Returns:
+            After how many seconds it wants to be called again, at most a minute.
+
+        Raises:
+            StoreError: the store cannot be written now; nothing is lost, the next tick tries again.
+
+        """
+        self._check()
+        return self._drive.tick(self._wanted, perform=perform)
+
+    def _wanted(self) -> bool:
+        return not self._closed and not self._driver.stopping
+
+    def next_due(self, *, perform: bool = True) -> pendulum.DateTime | None:
+        """When something is due next, if nothing happens until then; None for never.
+
+        Args:
+            perform: whether notices that wait count as well.
+
+        """
+        self._check()
+        due = self._drive.next_due(perform=perform)
+        return None if due == NEVER else instants.from_ms(due)
+
+    def _committed(self) -> None:
+        self._driver.wake()
+        with self._changed:
+            self._changed.notify_all()
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Drive all licenses in a thread, until the block ends; several blocks share one thread.
+
+        The thread sleeps until something is due, and looks at the clock and at other processes' commands at least
+        once a minute. What an adapter raises is logged, and ends neither the thread nor the host. Leaving the block
+        in mid-check does not wait for the answer: it is asked for again by whoever drives next (rules.md 7.3).
+        """
+        self._check()
+        self._driver.start()
+        try:
+            yield self
+        finally:
+            if self._driver.stop() and not self._closed:
+                self._drive.let_go()
+
+    @asynccontextmanager
+    async def running_async(self) -> AsyncIterator[Self]:
+        """Drive all licenses beside an event loop: as `running`, in a worker thread, without ever blocking the loop."""
+        import asyncio
+
+        self._check()
+        self._driver.start()
+        try:
+            yield self
+        finally:
+            stopping = asyncio.get_running_loop().run_in_executor(None, self._driver.stop)
+            if await asyncio.shield(stopping) and not self._closed:
+                self._drive.let_go()
+
+    def close(self) -> None:
+        """End driving and close the store; a second time does nothing."""
+        if self._closed or self._pid != os.getpid():
+            return
+        self._driver.stop(everyone=True)
+        with self._registry.lock:
+            self._drive.let_go()
+            self._closed = True
+            self._store.close()
+        _OPEN.discard(self)
+
+    def __enter__(self) -> Self:
+        """Use it, and close it at the end of the block; this alone drives nothing."""
+        self._check()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Show which store, and how many licenses."""
+        return f"<LicenseManager {self._store.path}: {len(self._registry.entries)} licenses>"
+
+    def _check(self) -> None:
+        if self._pid != os.getpid():
+            message = (
+                f"this manager was opened by process {self._pid}, and this is a fork of it ({os.getpid()});"
+                " open another one after forking"
+            )
+            raise WrongProcess(message)
+        if self._closed:
+            message = "this manager is closed; open another one"
+            raise WrongProcess(message)
+
+    def _abandon(self) -> None:
+        self._store.abandon()
+
+
+def _operations(given: Mapping[str, str]) -> dict[str, str]:
+    for name, kind in given.items():
+        if not isinstance(name, str) or kind not in OPERATIONS:
+            message = f"operation {name!r} must be one of {', '.join(OPERATIONS)}; not {kind!r}"
+            raise InvalidValue(message)
+    return dict(given)
+
+
+def _is_shared(target: Target) -> bool:
+    return isinstance(target, FileTarget) and target.shared
+
+
+def _read_key(key: str | bytes | Path) -> str:
+    """Read a key's signed text, from a file unless it is that text."""
+    if isinstance(key, bytes):
+        key = key.decode("ascii", "replace")
+    elif isinstance(key, Path) or not _SIGNED.fullmatch(key):
+        try:
+            with Path(key).open("rb") as file:
+                key = file.read(_LARGEST_KEY).decode("ascii", "replace")
+        except (OSError, ValueError) as error:
+            message = f"cannot read the license key {str(key)[:200]}: {getattr(error, 'strerror', None) or error}"
+            raise InvalidValue(message) from None
+    return key
+
+
+_OPEN: Final[weakref.WeakSet[LicenseManager]] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for manager in list(_OPEN):
+        manager.close()
+
+
+def _abandon_all() -> None:
+    for manager in list(_OPEN):
+        manager._abandon()  # noqa: SLF001 - the child of a fork keeps its hands off
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)

@@ -1,0 +1,188 @@
+"""Does what steps ask for: questions to the license server, keys to targets, notices to their channels.
+
+It runs wherever a host lets a tick run, one at a time. No lock is held while the world is waited for. What comes of it
+goes back as an event; where that cannot be taken down, because a disk is full, it is kept and tried again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from licfsm import effects as fx
+from licfsm import events as ev
+from licfsm.adapters.log import in_one_line, logger
+from licfsm.errors import InvalidValue, KeyRejected
+from licfsm.host.outbox import Outbox
+from licfsm.host.registry import BATCH, Registry
+from licfsm.key import LicenseKey
+from licfsm.policy import OUTCOMES
+from licfsm.ports import Answer, LicenseServer, Question, Target
+
+__all__ = ["LONGEST", "Performer"]
+
+LONGEST: Final = 30.0
+"""For how many seconds a tick begins further calls to the world; the last one may take as long as its adapter lets it."""
+
+_COLLECT: Final = 0.05
+"""For how many seconds answers are collected before they are taken down together."""
+
+_NO_ANSWER: Final = Answer("connection_failed")
+
+
+class Performer:
+    """Does what the licenses of a registry ask for.
+
+    Args:
+        registry: the licenses.
+        outbox: delivers notices.
+        server: gives new keys; None where the host named none.
+        targets: name -> what keys are written to.
+
+    """
+
+    def __init__(
+        self, registry: Registry, outbox: Outbox, server: LicenseServer | None, targets: Mapping[str, Target]
+    ) -> None:
+        """Begin with whatever was left undone."""
+        self._registry = registry
+        self._outbox = outbox
+        self._server = server
+        self.targets = targets
+        self._outcomes: list[tuple[str, ev.Event]] = []
+        self._answered: dict[str, int] = {}
+
+    def write_what_is_owed(self) -> None:
+        """Have every key written that a target does not hold yet: a kill may have come before it was."""
+        registry = self._registry
+        with registry.lock:
+            registry.writes.clear()
+            for entry in registry.entries.values():
+                if entry.lic is not None:
+                    key = entry.lic.key
+                    registry.writes.extend(
+                        (entry.id, fx.WriteTarget(write.target, key)) for write in entry.lic.record.writes
+                    )
+
+    def perform(self, wanted: Callable[[], bool], *, only: str | None = None) -> None:
+        """Do what is to be done.
+
+        Args:
+            wanted: asked before each call to the world; no further one is made once it says no.
+            only: a license; of the others nothing is asked.
+
+        Raises:
+            StoreError: what came of it could not be taken down; that is tried again.
+
+        """
+        end = time.monotonic() + LONGEST
+
+        def may_go_on() -> bool:
+            return wanted() and time.monotonic() < end
+
+        self._ask(may_go_on, only)
+        self._write(may_go_on)
+        self._outbox.deliver(may_go_on)
+
+    # ------------------------------------------------------------------------------------ the server
+
+    def _ask(self, may_go_on: Callable[[], bool], only: str | None) -> None:
+        registry = self._registry
+        self._take_down()
+        collected_since = time.monotonic()
+        for license_id, attempt in registry.checking():
+            if only not in {None, license_id} or self._answered.get(license_id) == attempt:
+                continue
+            if not may_go_on():
+                break
+            question = self._question(license_id, attempt)
+            if question is None:
+                continue
+            answer = self._answer(question)
+            self._outcomes.append((license_id, _answered(attempt, answer)))
+            self._answered[license_id] = attempt
+            late = time.monotonic() - collected_since >= _COLLECT
+            if late or len(self._outcomes) >= BATCH:
+                self._take_down()
+                registry.step_due()
+                collected_since = time.monotonic()
+        self._take_down()
+
+    def _question(self, license_id: str, attempt: int) -> Question | None:
+        """Ask what is still to be asked: a command may have come in between."""
+        with self._registry.lock:
+            lic = self._registry.entries[license_id].lic
+            if lic is None or lic.record.attempt != attempt:
+                return None
+            return Question(attempt, lic.key, lic.record.asked_at)
+
+    def _answer(self, question: Question) -> Answer:
+        """Ask the server; a key is believed only if its signature can be verified here (4.3)."""
+        if self._server is None:
+            return _NO_ANSWER
+        try:
+            answer = self._server.ask(question)
+            key = answer.key(question.key) if callable(answer.key) else answer.key
+            _check_answer(answer, key)
+            if key is not None:
+                key = self._registry.trust.verify(key.signed)
+        except KeyRejected as error:
+            logger.warning("the key for license %s is refused: %s", question.key.id, error)
+            return Answer("key_rejected", None, answer.retry_after, answer.signed_time)
+        except Exception:
+            logger.exception("the license server's adapter failed for license %s", question.key.id)
+            return _NO_ANSWER
+        return Answer(answer.outcome, key, answer.retry_after, answer.signed_time)
+
+    def _take_down(self) -> None:
+        """Take down what came of calls; what cannot be taken down now stays for the next time."""
+        while self._outcomes:
+            batch = self._outcomes[:BATCH]
+            self._registry.step_all(batch)
+            del self._outcomes[: len(batch)]
+
+    # ------------------------------------------------------------------------------------ targets
+
+    def _write(self, may_go_on: Callable[[], bool]) -> None:
+        registry = self._registry
+        while registry.writes and may_go_on():
+            license_id, effect = registry.writes.popleft()
+            lic = registry.entries[license_id].lic
+            owed = (
+                lic is not None
+                and lic.key == effect.key
+                and any(write.target == effect.target for write in lic.record.writes)
+            )
+            if not owed:
+                continue  # a later key took its place (4.4), or it was written meanwhile
+            reason = self._written(effect)
+            event: ev.Event = (
+                ev.TargetWritten(effect.target, effect.key)
+                if reason is None
+                else ev.TargetFailed(effect.target, effect.key, reason)
+            )
+            self._outcomes.append((license_id, event))
+            self._take_down()
+
+    def _written(self, effect: fx.WriteTarget) -> str | None:
+        try:
+            return self.targets[effect.target].write(effect.key)
+        except KeyError:
+            return "the host no longer names this target"
+        except Exception as error:
+            logger.exception("target %s failed", effect.target)
+            return f"the target's adapter failed: {in_one_line(error)}"
+
+
+def _check_answer(answer: Answer, key: LicenseKey | None) -> None:
+    """See that an adapter keeps its contract, before the answer comes near a license."""
+    numbers = all(isinstance(number, int | None) for number in (answer.retry_after, answer.signed_time))
+    if answer.outcome not in OUTCOMES or (answer.outcome == "new_key" and key is None) or not numbers:
+        message = f"an answer is one of {', '.join(OUTCOMES)}, new_key comes with its key, times are milliseconds"
+        raise InvalidValue(message)
+
+
+def _answered(attempt: int, answer: Answer) -> ev.Answered:
+    key = None if callable(answer.key) else answer.key
+    return ev.Answered(attempt, answer.outcome, key, answer.retry_after, answer.signed_time)

@@ -1,0 +1,134 @@
+"""What is done within one transaction: steps of licenses, and what they lead to, taken down as rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final
+
+from licfsm import effects as fx
+from licfsm import events as ev
+from licfsm.adapters.store import Transaction
+from licfsm.host.codec import encode_event, encode_moves, encode_record
+from licfsm.host.entry import Before, Entry
+from licfsm.key import LicenseKey, clean_text
+from licfsm.policy import Policy
+from licfsm.record import Record
+
+__all__ = ["Work"]
+
+_UNTOLD: Final = (ev.Tick, ev.ClockStepped, ev.Restarted)
+"""Events that are not worth an entry where nothing comes of them."""
+
+
+class Work:
+    """What is done within one transaction."""
+
+    def __init__(self, transaction: Transaction, now: int, keep_policy: Callable[[Policy], str]) -> None:
+        """Begin with nothing."""
+        self._keep_policy = keep_policy
+        self.transaction = transaction
+        self.now = now
+        self.before: dict[str, Before] = {}
+        self.added: dict[str, Entry] = {}
+        self.changed: dict[str, Entry] = {}
+        self.writes: list[tuple[str, fx.WriteTarget]] = []
+
+    def hold(self, entry: Entry) -> None:
+        """Remember how an entry was, should the transaction fail."""
+        if entry.id not in self.before:
+            self.before[entry.id] = Before.of(entry)
+
+    def step(self, entry: Entry, event: ev.Event) -> list[fx.Effect]:
+        """Let a license take a step, and take down what it leads to.
+
+        Raises:
+            KeyRejected: a key installed by hand is refused.
+
+        """
+        self.hold(entry)
+        lic = entry.live()
+        before, key, number = lic.record, lic.key, entry.key_number
+        effects = lic.step(event, self.now)
+        if not effects and isinstance(event, _UNTOLD) and _same(before, lic.record):
+            return effects
+        name, details = encode_event(event, lambda other: self._number(entry, key, number, other))
+        self.changed[entry.id] = entry
+        moves: list[fx.Moved] = []
+        outcome = None
+        for effect in effects:
+            kind = type(effect)
+            if kind is fx.Moved:
+                moves.append(effect)  # type: ignore[arg-type]
+            elif kind is fx.Checked:
+                outcome = effect.outcome  # type: ignore[union-attr]
+            elif kind is not fx.Ask:
+                self._take_down(entry, effect, outcome)
+        moved = encode_moves(moves) if moves else None
+        self.transaction.add_entry(entry.id, self.now, name, details, moved, outcome)
+        return effects
+
+    def _take_down(self, entry: Entry, effect: fx.Effect, outcome: str | None) -> None:
+        if isinstance(effect, fx.Session):
+            self.transaction.add_session(
+                {
+                    "license": entry.id,
+                    "attempt": effect.attempt,
+                    "started_at": effect.started,
+                    "ended_at": effect.ended,
+                    "outcome": outcome,
+                    "result": effect.result,
+                    "messages": json.dumps([clean_text(message) for message in effect.messages]),
+                }
+            )
+        elif isinstance(effect, fx.Notify):
+            self._notify(entry, effect)
+        elif isinstance(effect, fx.SaveKey):
+            entry.key_number = self._number(entry, None, None, effect.key)
+        elif isinstance(effect, fx.WriteTarget):
+            self.writes.append((entry.id, effect))
+        elif isinstance(effect, fx.SessionAmended):
+            self.transaction.amend_session(entry.id, effect.attempt, effect.result, clean_text(effect.message))
+
+    def _number(self, entry: Entry, key: LicenseKey | None, number: int | None, other: LicenseKey) -> int:
+        """Find by which number the store knows a key; one that it does not know yet is kept there first."""
+        if number is not None and other is key:
+            return number
+        return self.transaction.add_key(entry.id, other.signed)
+
+    def _notify(self, entry: Entry, notice: fx.Notify) -> None:
+        entry.notices += 1
+        for channel in notice.channels:
+            self.transaction.add_notice(
+                {
+                    "id": f"{entry.id}.{entry.notices}.{self.now}",
+                    "license": entry.id,
+                    "channel": channel,
+                    "name": notice.name,
+                    "level": notice.level,
+                    "text": notice.text,
+                    "at": self.now,
+                    "attempts": 0,
+                    "next_at": self.now,
+                    "done_at": self.now if channel == "report" else None,
+                }
+            )
+
+    def undo(self) -> None:
+        """Let the licenses be as they were."""
+        for before in self.before.values():
+            before.restore()
+
+    def save(self) -> None:
+        """Replace the rows of all licenses that took a step."""
+        for entry in self.changed.values():
+            lic = entry.live()
+            digest = self._keep_policy(lic.policy)
+            values = (entry.key_number, digest, lic.due(), entry.notices, *encode_record(lic.record))
+            self.transaction.save(entry.id, entry.version, values)
+            entry.version += 1
+
+
+def _same(one: Record, other: Record) -> bool:
+    """Say whether two records differ in nothing but the memory of the time."""
+    return all(getattr(one, name) == getattr(other, name) for name in Record.__slots__ if name != "latest")
