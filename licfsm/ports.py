@@ -74,6 +74,7 @@ class Answer:
     takes: int = 0
 
 
+@runtime_checkable
 class LicenseServer(Protocol):
     """Gives new keys."""
 
@@ -117,6 +118,7 @@ class Notice:
     at: int
 
 
+@runtime_checkable
 class Notifier(Protocol):
     """Tells people on one channel, such as mail."""
 

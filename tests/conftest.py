@@ -10,22 +10,10 @@ from licfsm import effects as fx
 from licfsm import events as ev
 from licfsm import instants
 
+pytest_plugins = ["licfsm.testing"]
+
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
-
-
-class Script:
-    """A license server that gives its answers in order, and the last one ever after."""
-
-    def __init__(self, *answers: licfsm.Answer | str) -> None:
-        """Take the answers; an outcome's name alone is an answer that takes no time."""
-        self.answers = [licfsm.Answer(answer) if isinstance(answer, str) else answer for answer in answers]
-        self.questions: list[licfsm.Question] = []
-
-    def ask(self, question: licfsm.Question) -> licfsm.Answer:
-        """Give the next answer."""
-        self.questions.append(question)
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 class Story(licfsm.License):
@@ -119,6 +107,6 @@ def begin() -> Callable[..., Story]:
 
 
 @pytest.fixture(scope="session")
-def script() -> type[Script]:
-    """Make a server that gives its answers in order."""
-    return Script
+def script() -> type:
+    """Make a server that gives its answers in order; see `licfsm.testing`, a plugin that pytest has loaded by then."""
+    return licfsm.testing.ScriptedServer

@@ -269,3 +269,29 @@ def test_the_retry_interval_stays_after_a_key_with_the_same_expiry(begin: Callab
     story.install(story.renewal(expires=SAME))
     story.happen(ev.PolicyChanged(policy.named("veeam-7")))
     assert story.clock.now_ms() + 24 * HOUR == instants.to_ms(story.next_check)
+
+
+class TestFirstInstalled:
+    """The key with which a license begins was installed by hand."""
+
+    def test_goes_to_every_target(self, begin: Callable) -> None:
+        """The first key is saved, and written to the targets at the next look (4.4)."""
+        story = begin("2025-02-01", targets=("one", "two"))
+        story.happen(ev.FirstInstalled(story.key))
+        story.happen(ev.Tick())
+        assert [fx.SaveKey(story.key)] == story.all(fx.SaveKey)
+        assert ["one", "two"] == [write.target for write in story.all(fx.WriteTarget)]
+
+    def test_is_told_with_the_word_that_automatic_update_is_off(self, begin: Callable) -> None:
+        """A key accepted by hand is told (8.2), and in Off the report says that automatic update is off (6.5)."""
+        story = begin("2025-02-01")
+        story.happen(ev.FirstInstalled(story.key))
+        (notice,) = story.all(fx.Notify)
+        assert "key_installed" == notice.name
+        assert "automatic update is off" in notice.text
+
+    def test_of_an_expired_key_tells_the_state_after_it(self, begin: Callable) -> None:
+        """The state reached at first sight is told, too (2.5)."""
+        story = begin("2025-02-20")
+        story.happen(ev.FirstInstalled(story.key))
+        assert ["key_installed", "grace_started"] == story.told()

@@ -10,7 +10,7 @@ from licfsm import Answer, InvalidValue, KeyRejected, instants
 from licfsm import effects as fx
 from licfsm import events as ev
 from licfsm.instants import HOUR, MINUTE, Span
-from licfsm.license import OPERATIONS, spread_offset
+from licfsm.license import OPERATIONS, entitled, spread_offset
 
 # The key's last day is 2025-02-14: Expiring from 02-07, Grace from 02-15, FreeMode from 03-17.
 
@@ -367,3 +367,52 @@ class TestAdvance:
         story = licfsm.License(key, "veeam-9", clock=licfsm.SystemClock())
         with pytest.raises(InvalidValue, match=r"step by Tick at next_due\(\)"):
             story.advance("2025-02-10")
+
+
+class TestNextChange:
+    """rules.md 2.2: when the clock changes the entitlement next."""
+
+    @pytest.mark.parametrize(
+        ("now", "change"),
+        [
+            ("2025-02-01", "2025-02-07T00:00:00+00:00"),
+            ("2025-02-10", "2025-02-15T00:00:00+00:00"),
+            ("2025-02-20", "2025-03-17T00:00:00+00:00"),
+        ],
+    )
+    def test_is_the_date_of_the_state_to_come(self, begin: Callable, now: str, change: str) -> None:
+        """Expiring begins 7 days before 14 February, grace after that day, free mode 30 days later."""
+        assert change == begin(now).next_change.isoformat()
+
+    @pytest.mark.parametrize("options", [{"start": "2025-04-01"}, {"expires": None}])
+    def test_is_none_where_nothing_comes(self, begin: Callable, options: dict) -> None:
+        """Free mode and a perpetual key stay."""
+        assert begin(**options).next_change is None
+
+
+class TestEntitled:
+    """What a license is entitled to where nobody stepped it since a change was due."""
+
+    @pytest.mark.parametrize(
+        ("stored", "judged", "entitlement"),
+        [
+            ("Valid", "2025-02-06T23:59:59.999", "Valid"),
+            ("Valid", "2025-02-07", "Expiring"),
+            ("Valid", "2025-02-15", "Grace"),
+            ("Valid", "2025-03-17", "FreeMode"),
+            ("Expiring", "2025-03-16T23:59:59.999", "Grace"),
+            ("FreeMode", "2025-02-01", "FreeMode"),
+            ("Grace", "2025-02-01", "Grace"),
+        ],
+    )
+    def test_is_the_later_of_what_is_stored_and_what_is_due(
+        self, begin: Callable, stored: str, judged: str, entitlement: str
+    ) -> None:
+        """The dates take effect by themselves, but never improve what is stored."""
+        dates = begin().dates
+        assert entitlement == entitled(stored, dates, licfsm.ManualClock(judged).now_ms())
+
+    def test_without_grace_goes_from_expiring_to_free_mode(self, begin: Callable) -> None:
+        """A trial has no grace: at its expiry free mode begins (2.1)."""
+        dates = begin(type="trial").dates
+        assert "FreeMode" == entitled("Expiring", dates, licfsm.ManualClock("2025-02-15").now_ms())

@@ -18,6 +18,14 @@ __all__ = ["LogNotifier", "in_one_line", "logger"]
 logger: Final = logging.getLogger("licfsm")
 logger.addHandler(logging.NullHandler())
 
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    """Leave out what `transitions` tells of each callback of our machines; those of the host are none of our business."""
+    return not (isinstance(record.args, tuple) and record.args and str(record.args[0]).startswith("licfsm "))
+
+
+logging.getLogger("transitions.core").addFilter(_not_ours)
+
 _notices: Final = logger.getChild("notices")
 _LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

@@ -56,8 +56,9 @@ class Drive:
         self._clock = registry.clock
         self._turn = threading.Lock()
         self._pruned_at = -NEVER
-        self._begin()
         self._mark = store.sidecar.read()
+        registry.notified = outbox.look_again
+        self._begin()
 
     def _begin(self) -> None:
         store, now = self._store, self._clock.now_ms()
@@ -160,8 +161,7 @@ class Drive:
         return True
 
     def _keep_mark(self) -> None:
-        self._store.keep_mark(self._clock.now_ms())
-        self._mark = self._store.sidecar.read()
+        self._mark = self._store.keep_mark(self._clock.now_ms())
 
     def _prune(self) -> None:
         now = self._clock.now_ms()

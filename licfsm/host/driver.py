@@ -90,6 +90,8 @@ class Driver:
                 logger.error("licenses cannot be driven now, which is tried again in a minute: %s", error)
                 seconds = AFTER_TROUBLE
             except Exception:
+                if self.stopping:
+                    return  # the store was closed in mid-tick; whoever drives next begins there (rules.md 7.3)
                 logger.exception("a tick failed; it is tried again in a minute")
                 seconds = AFTER_TROUBLE
             wake.wait(seconds)

@@ -117,6 +117,7 @@ class LicenseManager:
             StoreError: the store cannot be used, and was left as it is.
 
         """
+        _check_adapters(server=(server, LicenseServer), mail=(mail, Notifier), clock=(clock, Clock))
         trusted = TrustedKeys.of(trust)
         policy = named(policy) if isinstance(policy, str) else policy
         named_targets = as_targets(targets)
@@ -577,6 +578,15 @@ def _operations(given: Mapping[str, str]) -> dict[str, str]:
             message = f"operation {name!r} must be one of {', '.join(OPERATIONS)}; not {kind!r}"
             raise InvalidValue(message)
     return dict(given)
+
+
+def _check_adapters(**given: tuple[object, type]) -> None:
+    for name, (adapter, port) in given.items():
+        if adapter is not None and not isinstance(adapter, port):
+            message = (
+                f"{name} must be a {port.__name__} (see licfsm.ports), not a value of type {type(adapter).__name__}"
+            )
+            raise InvalidValue(message)
 
 
 def _is_shared(target: Target) -> bool:

@@ -42,6 +42,11 @@ class Outbox:
         self._channels = dict(channels)
         self._failures = dict.fromkeys(channels, 0)
         self._rest_until = dict.fromkeys(channels, -NEVER)
+        self._next_at: int | None = None
+
+    def look_again(self) -> None:
+        """Learn that something may wait that did not before."""
+        self._next_at = None
 
     def deliver(self, may_go_on: Callable[[], bool]) -> None:
         """Deliver what is due.
@@ -53,6 +58,9 @@ class Outbox:
             StoreError: what came of a delivery could not be taken down; it will be delivered again.
 
         """
+        if self.next_at() > self._clock.now_ms():
+            return
+        self._next_at = None
         for name, notifier in self._channels.items():
             while may_go_on() and self._rest_until[name] <= self._clock.now_ms():
                 rows = self._store.due_notices(name, self._clock.now_ms(), _AT_A_TIME)
@@ -86,16 +94,17 @@ class Outbox:
 
     def next_at(self) -> int:
         """When something is to be delivered next, in milliseconds; NEVER where nothing waits."""
-        found = [
-            max(at, self._rest_until[name])
-            for name in self._channels
-            if (at := self._store.next_notice_at([name])) is not None
-        ]
-        return min(found, default=NEVER)
+        if self._next_at is None:
+            waiting = self._store.next_notices_at()
+            self._next_at = min(
+                (max(waiting[name], rest) for name, rest in self._rest_until.items() if name in waiting), default=NEVER
+            )
+        return self._next_at
 
     def clock_stepped(self) -> None:
         """Try everything again now: its times were told by a clock that was set since."""
         self._rest_until = dict.fromkeys(self._channels, -NEVER)
+        self._next_at = None
         self._store.bring_forward(self._clock.now_ms())
 
 

@@ -94,6 +94,8 @@ class Registry:
         self.writes: deque[tuple[str, fx.WriteTarget]] = deque()
         self.committed: Callable[[], None] = lambda: None
         """Called after each commit that gives the driver something to do, or changes when it has."""
+        self.notified: Callable[[], None] = lambda: None
+        """Called when there may be notices that are to be delivered."""
         self.subscribers: tuple[Callable[[JournalEntry], None], ...] = ()
         self._host_clock = clock if isinstance(clock, HostClock) else None
         self._told_to = 0
@@ -105,7 +107,6 @@ class Registry:
             self._note_opening(transaction)
             for row in transaction.read():
                 self._read(row)
-        self._told_to = store.seq
 
     # ------------------------------------------------------------------------------------ reading
 
@@ -211,7 +212,9 @@ class Registry:
             for entry in work.changed.values():
                 entry.settle()
             self.writes.extend(work.writes)
-        if work.changed or news:
+        if work.notices or news:
+            self.notified()
+        if self.subscribers:
             self._tell()
         if work.changed:
             self.committed()
@@ -278,8 +281,14 @@ class Registry:
         return by, seen.asleep - last.asleep >= CLOCK_NOISE
 
     def _has_stepped(self) -> bool:
-        by, slept = self._moved(self._look())
-        return slept or abs(by) >= CLOCK_NOISE
+        """Say whether the clock was set, or the host slept; what is less is forgotten, so that it does not add up."""
+        with self.lock:
+            seen = self._look()
+            by, slept = self._moved(seen)
+            if slept or abs(by) >= CLOCK_NOISE:
+                return True
+            self._seen = seen
+            return False
 
     def _watch(self, work: Work) -> _Seen:
         """Tell all licenses of a clock that was set, or of a sleep, once; another process that drives does it for us."""
@@ -389,6 +398,8 @@ class Registry:
     def subscribe(self, function: Callable[[JournalEntry], None]) -> Callable[[], None]:
         """Tell a function of every journal entry from now on, until what is returned is called."""
         with self.lock:
+            if not self.subscribers:
+                self._told_to = self.store.seq
             self.subscribers = (*self.subscribers, function)
 
         def unsubscribe() -> None:
@@ -411,5 +422,3 @@ class Registry:
                             logger.exception("a subscriber failed at journal entry %s", entry.seq)
             finally:
                 self._telling.release()
-        if not self.subscribers:
-            self._told_to = self.store.seq

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Final
 
@@ -32,6 +31,7 @@ class Work:
         self.before: dict[str, Before] = {}
         self.added: dict[str, Entry] = {}
         self.changed: dict[str, Entry] = {}
+        self.notices = 0
         self.writes: list[tuple[str, fx.WriteTarget]] = []
 
     def hold(self, entry: Entry) -> None:
@@ -70,16 +70,9 @@ class Work:
 
     def _take_down(self, entry: Entry, effect: fx.Effect, outcome: str | None) -> None:
         if isinstance(effect, fx.Session):
+            messages = [clean_text(message) for message in effect.messages]
             self.transaction.add_session(
-                {
-                    "license": entry.id,
-                    "attempt": effect.attempt,
-                    "started_at": effect.started,
-                    "ended_at": effect.ended,
-                    "outcome": outcome,
-                    "result": effect.result,
-                    "messages": json.dumps([clean_text(message) for message in effect.messages]),
-                }
+                entry.id, effect.attempt, effect.started, effect.ended, outcome, effect.result, messages
             )
         elif isinstance(effect, fx.Notify):
             self._notify(entry, effect)
@@ -98,20 +91,17 @@ class Work:
 
     def _notify(self, entry: Entry, notice: fx.Notify) -> None:
         entry.notices += 1
+        self.notices += 1
         for channel in notice.channels:
             self.transaction.add_notice(
-                {
-                    "id": f"{entry.id}.{entry.notices}.{self.now}",
-                    "license": entry.id,
-                    "channel": channel,
-                    "name": notice.name,
-                    "level": notice.level,
-                    "text": notice.text,
-                    "at": self.now,
-                    "attempts": 0,
-                    "next_at": self.now,
-                    "done_at": self.now if channel == "report" else None,
-                }
+                f"{entry.id}.{entry.notices}.{self.now}",
+                entry.id,
+                channel,
+                notice.name,
+                notice.level,
+                notice.text,
+                self.now,
+                done=channel == "report",
             )
 
     def undo(self) -> None:

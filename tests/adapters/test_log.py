@@ -4,7 +4,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import transitions
 
+import licfsm
 from licfsm import Notice
 from licfsm.adapters.log import LogNotifier, in_one_line, logger
 
@@ -140,3 +142,19 @@ class TestInOneLine:
     def test_cuts_at_500_characters(self) -> None:
         """A page of text from a server stays a line."""
         assert 500 == len(in_one_line(ValueError("x" * 10_000)))
+
+
+class TestOtherLoggers:
+    def test_hear_nothing_of_our_machines(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A host that logs everything is not told each callback of a license."""
+        caplog.set_level(logging.INFO)
+        key = licfsm.LicenseKey(id="ACME-1", type="subscription", expires="2025-02-14")
+        licfsm.License(key, policy="veeam-9", clock=licfsm.ManualClock("2025-02-01")).enable()
+        assert [] == [record.name for record in caplog.records]
+
+    def test_still_hear_of_the_machines_of_the_host(self, caplog: pytest.LogCaptureFixture) -> None:
+        """What the host does with transitions itself is told as ever."""
+        caplog.set_level(logging.INFO)
+        machine = transitions.Machine(states=["one", "two"], initial="one", name="mine")
+        machine.to_two()
+        assert {"transitions.core"} == {record.name for record in caplog.records}

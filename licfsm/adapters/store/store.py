@@ -17,20 +17,26 @@ import sqlalchemy as sa
 
 from licfsm.adapters.store.opening import MEMORY, check_file, make_engine, prepare, told_as_store_error
 from licfsm.adapters.store.sidecar import Mark, Sidecar
-from licfsm.adapters.store.tables import RECORD, journal, keys, licenses, meta, outbox, policies, sessions
+from licfsm.adapters.store.tables import journal, keys, licenses, meta, outbox, policies, sessions
 from licfsm.errors import StoreDamaged, StoreError
 
 __all__ = ["Row", "Store", "Transaction", "Waiting"]
 
 Row = Mapping[str, Any]
 
-_COLUMNS: Final = ("key", "policy", "next_due_at", "notices", *RECORD)
 _SAVE: Final = (
     licenses.update()
     .where(licenses.c.id == sa.bindparam("the_id"), licenses.c.version == sa.bindparam("the_version"))
-    .values(version=sa.bindparam("new_version"), **{name: sa.bindparam(f"new_{name}") for name in _COLUMNS})
+    .values({name: sa.bindparam(f"new_{name}") for name in licenses.columns.keys()[1:]})
 )
-_PARAMETERS: Final = ("the_id", "the_version", "new_version", *(f"new_{name}" for name in _COLUMNS))
+_ADD: Final = {table.name: table.insert() for table in (journal, sessions, outbox)}
+
+
+def _sql(engine: sa.Engine, statement: sa.sql.ClauseElement) -> str:
+    """Compile what is executed at every step, once; its parameters are given in the order of the columns."""
+    return str(statement.compile(dialect=engine.dialect))
+
+
 _STORED: Final = sa.select(licenses, keys.c.signed, policies.c.document).select_from(
     licenses.outerjoin(keys, keys.c.id == licenses.c.key).outerjoin(policies, policies.c.digest == licenses.c.policy)
 )
@@ -39,6 +45,12 @@ _LATEST: Final = sa.select(sa.func.coalesce(sa.func.max(journal.c.seq), 0))
 _WAITING: Final = outbox.c.done_at.is_(None)
 _HEADS: Final = sa.select(sa.func.min(outbox.c.seq)).where(_WAITING).group_by(outbox.c.channel, outbox.c.license)
 """The oldest notice of each license that waits on a channel: none overtakes another."""
+
+_NEXT_NOTICES: Final = (
+    sa.select(outbox.c.channel, sa.func.min(outbox.c.next_at).label("next_at"))
+    .where(outbox.c.seq.in_(_HEADS))
+    .group_by(outbox.c.channel)
+)
 
 
 class Waiting(NamedTuple):
@@ -63,11 +75,14 @@ class Waiting(NamedTuple):
 class Transaction:
     """What one or more steps lead to, written at its end, all of it or nothing."""
 
-    def __init__(self, connection: sa.Connection, seq: int) -> None:
+    def __init__(self, connection: sa.Connection, sql: Mapping[str, str], seq: int) -> None:
         """Begin with nothing."""
         self._connection = connection
+        self._sql = sql
         self._saves: list[tuple[Any, ...]] = []
-        self._rows: dict[sa.Table, list[dict[str, Any]]] = {journal: [], sessions: [], outbox: []}
+        self._journal: list[tuple[Any, ...]] = []
+        self._sessions: list[tuple[Any, ...]] = []
+        self._outbox: list[tuple[Any, ...]] = []
         self.seq = seq
 
     def read(self, ids: Iterable[str] | None = None) -> Sequence[Row]:
@@ -98,24 +113,14 @@ class Transaction:
 
     def save(self, license_id: str, version: int, values: tuple[Any, ...]) -> None:
         """Replace the row of a license; ``values`` are its key, policy, next due time, notices and record."""
-        self._saves.append((license_id, version, version + 1, *values))
+        self._saves.append((version + 1, *values, license_id, version))
 
     def add_entry(
         self, license_id: str, at: int, event: str, details: str | None, moves: str | None, outcome: str | None
     ) -> int:
         """Take down an event, and give its number."""
         self.seq += 1
-        self._rows[journal].append(
-            {
-                "seq": self.seq,
-                "license": license_id,
-                "at": at,
-                "event": event,
-                "details": details,
-                "moves": moves,
-                "outcome": outcome,
-            }
-        )
+        self._journal.append((self.seq, license_id, at, event, details, moves, outcome))
         return self.seq
 
     def last_details(self, license_id: str) -> str | None:
@@ -124,9 +129,19 @@ class Transaction:
         found: str | None = self._connection.execute(query.limit(1)).scalar()
         return found
 
-    def add_session(self, row: dict[str, Any]) -> None:
+    def add_session(
+        self,
+        license_id: str,
+        attempt: int,
+        started_at: int,
+        ended_at: int,
+        outcome: str | None,
+        result: str,
+        messages: Sequence[str],
+    ) -> None:
         """Take down a session entry."""
-        self._rows[sessions].append(row)
+        told = json.dumps(messages)
+        self._sessions.append((None, license_id, attempt, started_at, ended_at, outcome, result, told))
 
     def amend_session(self, license_id: str, attempt: int, result: str, message: str) -> None:
         """Give a session entry another result, and one more message."""
@@ -138,9 +153,12 @@ class Transaction:
             change = sessions.update().where(sessions.c.seq == found.seq).values(result=result, messages=messages)
             self._connection.execute(change)
 
-    def add_notice(self, row: dict[str, Any]) -> None:
-        """Put a notice on a channel; ``done_at`` tells where it is delivered by being written here."""
-        self._rows[outbox].append(row)
+    def add_notice(
+        self, notice_id: str, license_id: str, channel: str, name: str, level: str, text: str, at: int, *, done: bool
+    ) -> None:
+        """Put a notice on a channel; ``done`` where it is delivered by being written here."""
+        done_at = at if done else None
+        self._outbox.append((None, notice_id, license_id, channel, name, level, text, at, 0, at, None, done_at, None))
 
     def flush(self) -> None:
         """Write what was taken down.
@@ -149,16 +167,22 @@ class Transaction:
             StoreError: a row is not as it was when it was read.
 
         """
+        execute, sql = self._connection.exec_driver_sql, self._sql
         if self._saves:
-            parameters = [dict(zip(_PARAMETERS, values, strict=True)) for values in self._saves]
-            if self._connection.execute(_SAVE, parameters).rowcount != len(parameters):
+            saved = execute(sql["licenses"], self._saves).rowcount
+            if saved != len(self._saves):
                 message = "a license was changed by someone else meanwhile; nothing was written"
                 raise StoreError(message)
             self._saves = []
-        for table, rows in self._rows.items():
-            if rows:
-                self._connection.execute(table.insert(), rows)
-                rows.clear()
+        if self._journal:
+            execute(sql["journal"], self._journal)
+            self._journal = []
+        if self._sessions:
+            execute(sql["sessions"], self._sessions)
+            self._sessions = []
+        if self._outbox:
+            execute(sql["outbox"], self._outbox)
+            self._outbox = []
 
 
 class Store:
@@ -185,6 +209,8 @@ class Store:
         self._lock = threading.RLock()
         self._shared = in_memory
         self._engine = make_engine(self.path)
+        self._sql = {name: _sql(self._engine, statement) for name, statement in _ADD.items()}
+        self._sql["licenses"] = _sql(self._engine, _SAVE)
         prepare(self._engine, self.path)
         with self._reading() as connection:
             self.id = self._read_id(connection)
@@ -213,7 +239,7 @@ class Store:
 
         """
         with self._lock, told_as_store_error(self.path), self._writer.begin():
-            transaction = Transaction(self._writer, self.seq)
+            transaction = Transaction(self._writer, self._sql, self.seq)
             yield transaction
             transaction.flush()
         self.seq = transaction.seq
@@ -297,12 +323,9 @@ class Store:
         query = sa.select(outbox).where(outbox.c.seq.in_(heads), outbox.c.next_at <= now)
         return self._rows(query.order_by(outbox.c.seq).limit(limit))
 
-    def next_notice_at(self, channels: Iterable[str]) -> int | None:
-        """When something is to be delivered next, in milliseconds; None where nothing waits."""
-        heads = _HEADS.where(outbox.c.channel.in_(list(channels)))
-        query = sa.select(sa.func.min(outbox.c.next_at).label("next_at")).where(outbox.c.seq.in_(heads))
-        found: int | None = self._rows(query)[0]["next_at"]
-        return found
+    def next_notices_at(self) -> dict[str, int]:
+        """When something is to be delivered next, by channel, in milliseconds; a channel where nothing waits is not named."""
+        return {row["channel"]: row["next_at"] for row in self._rows(_NEXT_NOTICES)}
 
     def mark_notice(self, seq: int, **values: int | str | None) -> None:
         """Take down what came of a delivery."""
@@ -349,6 +372,12 @@ class Store:
             How many rows were removed.
 
         """
+        oldest = [
+            self._rows(sa.select(when.label("at")).order_by(table.c.seq).limit(1))
+            for table, when in ((journal, journal.c.at), (sessions, sessions.c.ended_at), (outbox, outbox.c.at))
+        ]
+        if not any(row["at"] < before for rows in oldest for row in rows):
+            return 0
         last_entry = sa.select(sa.func.max(journal.c.seq)).group_by(journal.c.license)
         failed = sessions.c.result == "failed"
         last_session = sa.select(sa.func.max(sessions.c.seq)).group_by(sessions.c.license, failed)
@@ -360,9 +389,11 @@ class Store:
         with self.writing():
             return sum(int(self._writer.execute(removal).rowcount) for removal in removals)
 
-    def keep_mark(self, seen_at: int) -> None:
+    def keep_mark(self, seen_at: int) -> Mark:
         """Note how far the store has come, and when that was; only its driver does."""
-        self.sidecar.write(Mark(self.id, self.seq, seen_at))
+        mark = Mark(self.id, self.seq, seen_at)
+        self.sidecar.write(mark)
+        return mark
 
     def close(self) -> None:
         """Close it; what was committed stays."""
