@@ -45,6 +45,7 @@ class Sidecar:
         """Name the file; nothing is opened until it is needed."""
         self.path = path
         self._file: int | None = None
+        self._kept: Mark | None = None
         self.held = False
         _ALL.add(self)
 
@@ -68,7 +69,7 @@ class Sidecar:
     def read(self) -> Mark | None:
         """Read the mark; None where there is none, or none that can be read."""
         if self.path is None:
-            return None
+            return self._kept
         try:
             with self.path.open("rb") as file:
                 found = _FORM.match(file.read(128))
@@ -78,6 +79,7 @@ class Sidecar:
 
     def write(self, mark: Mark) -> None:
         """Write the mark, if the lock is held: only the driver does."""
+        self._kept = mark
         if self.held and self._file is not None:
             text = f"licfsm {mark.store} {mark.seq:019d} {max(mark.seen_at, 0):019d}\n".encode()
             try:
