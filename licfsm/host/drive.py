@@ -12,7 +12,7 @@ from typing import Final
 
 from licfsm import instants
 from licfsm.adapters.log import logger
-from licfsm.adapters.store import Store
+from licfsm.adapters.store import Mark, Store
 from licfsm.errors import InvalidValue
 from licfsm.host.codec import encode_policy
 from licfsm.host.outbox import Outbox
@@ -56,7 +56,8 @@ class Drive:
         self._clock = registry.clock
         self._turn = threading.Lock()
         self._pruned_at = -NEVER
-        self._mark = store.sidecar.read()
+        self._mark: Mark | None = None
+        """The mark as this process left it; None as long as it has not, or another process drives."""
         registry.notified = outbox.look_again
         self._begin()
 
@@ -152,9 +153,10 @@ class Drive:
         if sidecar.held:
             return True
         if not sidecar.acquire():
+            self._mark = None
             return False
         mark = sidecar.read()
-        if mark != self._mark:  # another process drove it meanwhile
+        if self._mark is None or mark != self._mark:  # another process drove it meanwhile
             self._registry.refresh()
             self._registry.catch_up(mark.seen_at if mark and mark.store == self._store.id else 0)
         self._performer.write_what_is_owed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from licfsm.adapters.store.opening import MEMORY
+from licfsm.adapters.store.sidecar import Mark
 from licfsm.adapters.store.store import Row, Store, Transaction, Waiting
 
-__all__ = ["MEMORY", "Row", "Store", "Transaction", "Waiting"]
+__all__ = ["MEMORY", "Mark", "Row", "Store", "Transaction", "Waiting"]

@@ -1,0 +1,515 @@
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import licfsm
+from licfsm.host.driver import Driver
+from licfsm.testing import LicenseWorld, ManualClock, ScriptedServer
+
+LONG = 20
+"""Seconds that a test waits at most for what another thread or process does at once."""
+
+
+class SlowServer:
+    """A license server that answers when it is let."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.let_go = threading.Event()
+
+    def ask(self, _question: licfsm.Question) -> licfsm.Answer:
+        self.asked.set()
+        assert self.let_go.wait(LONG)
+        return licfsm.Answer("up_to_date")
+
+
+@pytest.fixture
+def world(license_world: Callable, tmp_path: Path) -> Callable[..., LicenseWorld]:
+    """Make a world on a store in a file, with the key of ACME-1 (last day 2025-02-14) installed."""
+
+    def make(**options: object) -> LicenseWorld:
+        made = license_world("veeam-9", **{"store": tmp_path / "licenses.db", "operations": {"job": "paid"}} | options)
+        if not made.manager.licenses:
+            made.install(expires="2025-02-14")
+        return made
+
+    return make
+
+
+@pytest.fixture
+def slow() -> Iterator[SlowServer]:
+    """Make a server that is let go at the end of the test at the latest."""
+    server = SlowServer()
+    yield server
+    server.let_go.set()
+
+
+@pytest.fixture
+def spawn() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Run code in a process of its own that has opened the same store; it is ended with the test."""
+    with contextlib.ExitStack() as ended:
+
+        def start(made: LicenseWorld, code: str) -> subprocess.Popen:
+            script = f"""
+import sys, licfsm
+from licfsm.testing import ManualClock, ScriptedServer
+manager = licfsm.LicenseManager.open({str(made.manager._store.path)!r}, policy="veeam-9",
+    trust={made.signing.public!r}, clock=ManualClock({made.clock.now.isoformat()!r}), server=ScriptedServer(),
+    operations={{"job": "paid"}})
+{code}
+"""
+            child = subprocess.Popen(
+                [sys.executable, "-c", script],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            ended.enter_context(child)
+            ended.callback(child.kill)
+            return child
+
+        yield start
+
+
+def threads() -> list[str]:
+    """Name the drivers' threads that are alive."""
+    return [thread.name for thread in threading.enumerate() if thread.name == "licfsm"]
+
+
+class TestRunning:
+    def test_answers_a_command_at_once(self, world: Callable) -> None:
+        """The thread wakes for a command, not a minute later."""
+        made = world()
+        with made.manager.running():
+            session = made.manager.check_now(wait=LONG)
+        assert "up_to_date" == session.outcome
+
+    def test_ends_with_its_block(self, world: Callable) -> None:
+        """Nothing runs on once the block is left, and the place is free for another process."""
+        made = world()
+        with made.manager.running():
+            made.manager.check_now(wait=LONG)
+            assert ["licfsm"] == threads()
+        assert ([], "nobody") == (threads(), made.manager.status().driven)
+
+    def test_twice_is_one_thread(self, world: Callable) -> None:
+        """Blocks within each other share a thread, and the last one out ends it."""
+        made = world()
+        with made.manager.running():
+            with made.manager.running():
+                assert ["licfsm"] == threads()
+            assert ["licfsm"] == threads()
+        assert [] == threads()
+
+    def test_again_after_its_end_works(self, world: Callable) -> None:
+        """A host may stop and start as it likes."""
+        made = world()
+        for _ in range(3):
+            with made.manager.running():
+                assert "up_to_date" == made.manager.check_now(wait=LONG).outcome
+
+    def test_in_mid_check_ends_without_the_answer(
+        self, world: Callable, slow: SlowServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Leaving the block does not wait for a server; the question stays open for whoever drives next."""
+        monkeypatch.setattr("licfsm.host.driver.PATIENCE", 0.0)
+        made = world(server=slow)
+        with made.manager.running():
+            made.manager.check_now()
+            assert slow.asked.wait(LONG)
+        assert "Checking" == made.manager.status().auto_update
+
+    def test_closed_in_mid_check_drops_the_answer_quietly(
+        self, world: Callable, slow: SlowServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An answer that comes after the end is nobody's: it is asked for again at the next start (7.3)."""
+        monkeypatch.setattr("licfsm.host.driver.PATIENCE", 0.0)
+        made = world(server=slow)
+        with made.manager.running():
+            made.manager.check_now()
+            assert slow.asked.wait(LONG)
+            (thread,) = (thread for thread in threading.enumerate() if thread.name == "licfsm")
+            made.manager.close()
+            slow.let_go.set()
+            thread.join(LONG)
+        assert [] == [record.message for record in caplog.records if record.levelno >= logging.ERROR]
+
+    def test_survives_adapters_that_fail(self, world: Callable, caplog: pytest.LogCaptureFixture) -> None:
+        """What an adapter raises is logged, counts as no connection, and ends neither thread nor host."""
+        made = world(server=ScriptedServer(RuntimeError("a bug in the adapter"), "up_to_date"))
+        with made.manager.running():
+            assert "connection_failed" == made.manager.check_now(wait=LONG).outcome
+            assert "up_to_date" == made.manager.check_now(wait=LONG).outcome
+        assert "a bug in the adapter" in caplog.text
+
+    def test_lets_allows_answer_while_the_server_is_waited_for(self, world: Callable, slow: SlowServer) -> None:
+        """No lock is held while the world is waited for."""
+        made = world(server=slow)
+        with made.manager.running():
+            made.manager.check_now()
+            assert slow.asked.wait(LONG)
+            assert made.manager.allows("job")
+            assert "Checking" == made.manager.status().auto_update
+            made.manager.disable_auto_update()
+            assert "Off" == made.manager.status().auto_update
+            slow.let_go.set()
+
+    def test_lets_allows_answer_while_the_store_is_written(self, world: Callable) -> None:
+        """What is allowed is asked without waiting for a disk."""
+        made = world()
+        allowed: list[bool] = []
+        with made.manager._registry.work():
+            asking = threading.Thread(target=lambda: allowed.append(made.manager.allows("job")))
+            asking.start()
+            asking.join(LONG)
+            assert [True] == allowed
+
+    def test_beside_an_event_loop_never_blocks_it(self, world: Callable) -> None:
+        """The loop goes on while a tick is taken in a worker thread."""
+        made = world()
+
+        async def host() -> tuple[str, str]:
+            async with made.manager.running_async() as manager:
+                session = await asyncio.to_thread(manager.check_now, wait=LONG)
+                return session.outcome, manager.status().driven
+
+        assert ("up_to_date", "here") == asyncio.run(host())
+        assert [] == threads()
+
+
+class TestTick:
+    def test_says_when_it_wants_to_be_called_again(self, world: Callable) -> None:
+        """At most a minute later, or when something is due."""
+        made = world()
+        assert 60.0 == made.manager.tick()
+        made.clock.move_to("2025-02-06T23:59:30")
+        assert 30.0 == made.manager.tick()
+
+    def test_without_performing_asks_nobody(self, world: Callable) -> None:
+        """Only states change: the question stays open."""
+        made = world()
+        made.manager.enable_auto_update()
+        made.manager.tick(perform=False)
+        assert ([], [], "Checking") == (made.server.questions, made.mail.names, made.manager.status().auto_update)
+
+    def test_beside_a_driver_does_not_disturb_it(self, world: Callable, slow: SlowServer) -> None:
+        """While another thread is at it, a tick comes back at once."""
+        made = world(server=slow)
+        with made.manager.running():
+            made.manager.check_now()
+            assert slow.asked.wait(LONG)
+            assert 1.0 == made.manager.tick()
+            slow.let_go.set()
+
+    def test_of_many_licenses_does_all_that_is_due(self, world: Callable) -> None:
+        """More licenses than share a transaction."""
+        made = world(licenses=[f"L-{number}" for number in range(250)])
+        for license_id in made.manager.licenses:
+            made.install(id=license_id, expires="2025-02-14")
+            made.manager.enable_auto_update(license_id)
+        made.manager.tick()
+        assert (250, {"Scheduled"}) == (
+            len(made.server.questions),
+            {made.manager.status(license_id).auto_update for license_id in made.manager.licenses},
+        )
+
+
+class TestClock:
+    def test_set_back_by_hours_is_noticed(self, world: Callable) -> None:
+        """A step back of more than an hour is told, and asks once at once (7.5)."""
+        made = world()
+        made.manager.enable_auto_update()
+        made.run(until="2025-02-03T12:00")
+        asked = len(made.server.questions)
+        made.clock.set_to("2025-02-03T09:00")
+        made.manager.tick()
+        assert (asked + 1, "clock_went_back") == (len(made.server.questions), made.mail.names[-1])
+
+    def test_that_runs_on_is_no_step(self, world: Callable) -> None:
+        """A host that was not ticked for days, but ran, has no clock that jumped."""
+        made = world()
+        made.manager.tick()
+        made.clock.move_to("2025-02-05")
+        made.manager.tick()
+        assert "clock_stepped" not in [entry.event for entry in made.manager.history()]
+
+    def test_of_a_host_that_slept_interrupts_the_check(self, world: Callable) -> None:
+        """After a suspend in Checking the question is asked again at once (7.3)."""
+        made = world()
+        made.manager.check_now()
+        made.clock.sleep("2025-02-03")
+        made.manager.tick()
+        assert [(1, None), (2, "up_to_date")] == [
+            (session.attempt, session.outcome) for session in made.manager.sessions()
+        ]
+
+    def test_without_a_running_time_is_taken_as_it_is(self, license_world: Callable) -> None:
+        """A host's own clock need only tell the time."""
+
+        class Plain:
+            def now_ms(self) -> int:
+                return ManualClock("2025-02-20").now_ms()
+
+        made = license_world("veeam-9", clock=Plain(), operations={"job": "paid"})
+        made.clock = ManualClock("2025-02-01")
+        made.install(expires="2025-02-14")
+        made.manager.tick()
+        assert "Grace" == made.manager.status().entitlement
+
+
+class TestStoreThatCannotBeWritten:
+    def test_changes_nothing_and_says_so(self, world: Callable) -> None:
+        """A command that cannot be stored has not happened."""
+        made = world()
+        lock(made)
+        with pytest.raises(licfsm.StoreError, match="it cannot be written; check the permissions"):
+            made.manager.enable_auto_update()
+        unlock(made)
+        assert "Off" == made.manager.status().auto_update
+
+    def test_loses_no_answer(self, world: Callable) -> None:
+        """What the server said is kept until it can be stored, and not asked for again."""
+        made = world()
+        made.clock.move_to("2025-02-02")
+        made.server.will(fills(made, made.renewal(expires="2026-02-14")))
+        made.manager.enable_auto_update()
+        with pytest.raises(licfsm.StoreError, match="it cannot be written"):
+            made.manager.tick()
+        unlock(made)
+        made.manager.tick()
+        assert (1, "Valid (378 days until expiration)") == (
+            len(made.server.questions),
+            made.manager.status().text,
+        )
+
+    def test_is_told_by_the_driver_and_tried_again(self, world: Callable, caplog: pytest.LogCaptureFixture) -> None:
+        """The thread goes on, and says in the log what is wrong."""
+        made = world()
+        calls: list[int] = []
+        done = threading.Event()
+
+        def tick() -> float:
+            calls.append(1)
+            if len(calls) > 2:
+                done.set()
+                return 60.0
+            driver.wake()
+            if len(calls) == 1:
+                message = "the disk is full"
+                raise licfsm.StoreError(message)
+            message = "a bug"
+            raise RuntimeError(message)
+
+        driver = Driver(tick)
+        driver.start()
+        assert done.wait(LONG)
+        assert driver.stop()
+        assert ["licenses cannot be driven now", "a tick failed; it is tried again in a minute"] == [
+            record.message.partition(",")[0] for record in caplog.records if record.levelno >= logging.ERROR
+        ]
+        assert made.manager.allows("job")
+
+
+def lock(made: LicenseWorld) -> None:
+    """Let the store be one that cannot be written."""
+    made.manager._store._writer.connection.dbapi_connection.execute("PRAGMA query_only = ON")
+
+
+def unlock(made: LicenseWorld) -> None:
+    """Let it be written again."""
+    made.manager._store._writer.connection.dbapi_connection.execute("PRAGMA query_only = OFF")
+
+
+def fills(made: LicenseWorld, reply: Callable) -> Callable:
+    """Make a reply that comes when the store can no longer be written."""
+
+    def ask(question: licfsm.Question) -> licfsm.Answer:
+        lock(made)
+        return reply(question)
+
+    return ask
+
+
+class TestTwoProcesses:
+    def test_one_drives_and_the_other_sees(self, world: Callable) -> None:
+        """The operating system's lock says who drives."""
+        one = world()
+        one.manager.tick()
+        other = world(clock=one.clock, signing=one.signing)
+        assert ("here", "elsewhere") == (one.manager.status().driven, other.manager.status().driven)
+        other.manager.tick()
+        one.manager.enable_auto_update()
+        one.manager.tick()
+        assert ("Scheduled", []) == (other.manager.status().auto_update, other.server.questions)
+
+    def test_the_other_commands(self, world: Callable) -> None:
+        """A command of one process is carried out by the one that drives."""
+        one = world()
+        one.manager.tick()
+        other = world(clock=one.clock, signing=one.signing)
+        other.manager.enable_auto_update()
+        one.manager.tick()
+        assert (1, []) == (len(one.server.questions), other.server.questions)
+        assert "Scheduled" == other.manager.status().auto_update
+
+    def test_the_other_hears_of_it(self, world: Callable) -> None:
+        """What the driving process does comes to subscribers of the other one when it looks."""
+        one = world()
+        one.manager.tick()
+        other = world(clock=one.clock, signing=one.signing)
+        heard: list[str] = []
+        other.manager.subscribe(lambda entry: heard.append(entry.event))
+        one.manager.enable_auto_update()
+        one.manager.tick()
+        other.manager.tick()
+        assert ["enable", "answered"] == heard
+
+    def test_commands_of_both_at_once_all_count(self, world: Callable) -> None:
+        """Threads of two managers change one license in turns, and none is lost."""
+        one = world()
+        other = world(clock=one.clock, signing=one.signing)
+        ready = threading.Barrier(4)
+
+        def command(manager: licfsm.LicenseManager) -> None:
+            ready.wait(LONG)
+            for _ in range(10):
+                manager.enable_auto_update()
+                manager.disable_auto_update()
+
+        busy = [threading.Thread(target=command, args=(made.manager,)) for made in (one, other) * 2]
+        for thread in busy:
+            thread.start()
+        for thread in busy:
+            thread.join(LONG)
+        events = [entry.event for entry in one.manager.history(limit=1000)]
+        assert (40, 40) == (events.count("enable"), events.count("disable"))
+
+    def test_another_policy_is_refused_while_one_drives(self, world: Callable, license_world: Callable) -> None:
+        """Two policies would undo each other."""
+        one = world()
+        one.manager.tick()
+        with pytest.raises(licfsm.InvalidValue, match="driven by another process under policy veeam-9"):
+            license_world("veeam-7", store=one.manager._store.path, clock=one.clock, signing=one.signing)
+
+    def test_the_place_of_a_killed_one_is_taken(self, world: Callable, spawn: Callable) -> None:
+        """A process killed in mid-check leaves its place and its question to the next one that ticks (7.3)."""
+        made = world()
+        made.manager.close()
+        child = spawn(
+            made, "manager.enable_auto_update(); manager.tick(perform=False); print('driving', flush=True); input()"
+        )
+        assert "driving\n" == child.stdout.readline()
+        again = world(clock=made.clock, signing=made.signing)
+        again.manager.tick()
+        assert ("elsewhere", []) == (again.manager.status().driven, again.server.questions)
+        child.kill()
+        child.wait(LONG)
+        again.manager.tick()
+        assert ("here", [2]) == (
+            again.manager.status().driven,
+            [question.attempt for question in again.server.questions],
+        )
+
+
+class TestEnd:
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "running = manager.running(); running.__enter__()",
+            "running = manager.running(); running.__enter__(); manager.check_now(wait=20)",
+            "manager.enable_auto_update()",
+            "import threading; threading.Thread(target=lambda: globals().update(running=manager.running()) or running.__enter__()).start()",
+        ],
+    )
+    def test_of_the_interpreter_is_clean(self, world: Callable, spawn: Callable, code: str) -> None:
+        """A host that just ends leaves no noise, and no hanging process."""
+        made = world()
+        made.manager.close()
+        child = spawn(made, code)
+        told, _ = child.communicate(timeout=LONG)
+        assert (0, "") == (child.returncode, told)
+
+    def test_in_mid_check_is_clean(self, world: Callable, spawn: Callable) -> None:
+        """A server that does not answer does not keep the interpreter."""
+        made = world()
+        made.manager.close()
+        code = """
+import threading, licfsm.host.driver
+licfsm.host.driver.PATIENCE = 0.0
+asked = threading.Event()
+class Never:
+    def ask(self, question):
+        asked.set()
+        threading.Event().wait()
+manager._drive._performer._server = Never()
+running = manager.running()
+running.__enter__()
+manager.check_now()
+asked.wait(20)
+"""
+        child = spawn(made, code)
+        told, _ = child.communicate(timeout=LONG)
+        assert (0, "") == (child.returncode, told)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+class TestFork:
+    def test_is_told_in_the_child(self, world: Callable, spawn: Callable) -> None:
+        """A manager does not cross a fork: the child is told to open its own."""
+        made = world()
+        made.manager.close()
+        child = spawn(
+            made,
+            """
+import os
+def told(call):
+    try:
+        call()
+    except licfsm.WrongProcess as error:
+        return "open another one after forking" in str(error)
+with manager.running():
+    pid = os.fork()
+    if not pid:
+        manager.close()
+        ok = told(manager.status) and told(lambda: manager.allows("job")) and told(manager.tick)
+        os._exit(0 if ok else 1)
+    print(os.waitpid(pid, 0)[1], manager.check_now(wait=20).outcome)
+""",
+        )
+        told, _ = child.communicate(timeout=LONG)
+        assert (0, "0 up_to_date\n") == (child.returncode, told)
+
+    def test_leaves_no_lock_with_the_child(self, world: Callable, spawn: Callable) -> None:
+        """A child that outlives its parent does not keep the place occupied."""
+        made = world()
+        made.manager.close()
+        child = spawn(
+            made,
+            """
+import os, signal
+manager.tick()
+pid = os.fork()
+if not pid:
+    signal.pause()
+print(pid, flush=True)
+os._exit(0)
+""",
+        )
+        orphan = int(child.stdout.readline())
+        child.wait(LONG)
+        try:
+            again = world(clock=made.clock, signing=made.signing)
+            again.manager.tick()
+            assert "here" == again.manager.status().driven
+        finally:
+            os.kill(orphan, signal.SIGKILL)
