@@ -21,8 +21,8 @@ __all__ = ["Outbox"]
 _FIRST_WAIT: Final = MINUTE
 _LONGEST_WAIT: Final = HOUR
 _AT_A_TIME: Final = 100
-_GIVE_UP_ROUND: Final = 3
-"""After so many failures in a row a channel is thought to be down."""
+_DOWN: Final = 3
+"""When so many licenses' notices failed, and none was delivered in between, a channel is thought to be down."""
 
 
 class Outbox:
@@ -40,7 +40,8 @@ class Outbox:
         self._store = store
         self._clock = clock
         self._channels = dict(channels)
-        self._failures = dict.fromkeys(channels, 0)
+        self._failing: dict[str, set[str]] = {name: set() for name in channels}
+        self._rests = dict.fromkeys(channels, 0)
         self._rest_until = dict.fromkeys(channels, -NEVER)
         self._next_at: int | None = None
 
@@ -80,13 +81,15 @@ class Outbox:
             logger.exception("the adapter of channel %s failed at notice %s", channel, notice.id)
         now = self._clock.now_ms()
         if reason is None:
-            self._failures[channel] = 0
+            self._failing[channel].clear()
+            self._rests[channel] = 0
             self._store.mark_notice(row["seq"], done_at=now)
             return
         attempts = row["attempts"] + 1
-        self._failures[channel] += 1
-        if self._failures[channel] >= _GIVE_UP_ROUND:
-            self._rest_until[channel] = now + _wait(self._failures[channel] - _GIVE_UP_ROUND)
+        self._failing[channel].add(notice.license)
+        if len(self._failing[channel]) >= _DOWN:
+            self._rest_until[channel] = now + _wait(self._rests[channel])
+            self._rests[channel] += 1
         why = clean_text(reason)
         self._store.mark_notice(row["seq"], attempts=attempts, next_at=now + _wait(attempts - 1), error=why)
         if attempts == 1:

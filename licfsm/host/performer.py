@@ -17,6 +17,7 @@ from licfsm.errors import InvalidValue, KeyRejected
 from licfsm.host.outbox import Outbox
 from licfsm.host.registry import BATCH, Registry
 from licfsm.key import LicenseKey
+from licfsm.lifecycle import CHECKING
 from licfsm.policy import OUTCOMES
 from licfsm.ports import Answer, LicenseServer, Question, Target
 
@@ -113,7 +114,7 @@ class Performer:
         """Ask what is still to be asked: a command may have come in between."""
         with self._registry.lock:
             lic = self._registry.entries[license_id].lic
-            if lic is None or lic.record.attempt != attempt:
+            if lic is None or lic.record.auto_update != CHECKING or lic.record.attempt != attempt:
                 return None
             return Question(attempt, lic.key, lic.record.asked_at)
 

@@ -318,10 +318,13 @@ class Store:
     # ------------------------------------------------------------------------------------ the outbox
 
     def due_notices(self, channel: str, now: int, limit: int) -> Sequence[Row]:
-        """Read what is to be delivered now: of each license the oldest notice that waits, if its time has come."""
+        """Read what is to be delivered now: of each license the oldest notice that waits, if its time has come.
+
+        Those that wait for the longest come first, so that what fails again and again holds up nobody else.
+        """
         heads = _HEADS.where(outbox.c.channel == channel)
         query = sa.select(outbox).where(outbox.c.seq.in_(heads), outbox.c.next_at <= now)
-        return self._rows(query.order_by(outbox.c.seq).limit(limit))
+        return self._rows(query.order_by(outbox.c.next_at, outbox.c.seq).limit(limit))
 
     def next_notices_at(self) -> dict[str, int]:
         """When something is to be delivered next, by channel, in milliseconds; a channel where nothing waits is not named."""

@@ -1,0 +1,189 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+
+import licfsm
+from licfsm.testing import LicenseWorld
+
+
+@pytest.fixture
+def world(license_world: Callable) -> Callable[..., LicenseWorld]:
+    """Make a world with ACME-1 (last day 2025-02-14) installed, a day ago."""
+
+    def make(**options: object) -> LicenseWorld:
+        made = license_world("veeam-9", **{"start": "2025-02-01"} | options)
+        made.install(expires="2025-02-14")
+        made.clock.move_to("2025-02-02")
+        return made
+
+    return make
+
+
+class TestServer:
+    def test_is_asked_with_the_key_in_force(self, world: Callable) -> None:
+        """The question carries the attempt, the key and the time."""
+        made = world()
+        made.manager.check_now(wait=5)
+        (question,) = made.server.questions
+        assert (1, "ACME-1", made.clock.now_ms()) == (question.attempt, question.key.id, question.asked_at)
+
+    def test_may_bring_a_new_key(self, world: Callable) -> None:
+        """A trusted key that was issued later is in force at once (4.3, 4.4)."""
+        made = world()
+        made.server.will(made.renewal(expires="2026-02-14"))
+        assert "new_key" == made.manager.check_now(wait=5).outcome
+        assert "Valid (378 days until expiration)" == made.manager.status().text
+
+    def test_may_not_bring_a_key_that_nobody_signed(self, world: Callable) -> None:
+        """Entitlement is never taken from anything but a verified key: an adapter's word is not enough (4.4)."""
+        made = world()
+        forged = attrs.evolve(made.key(expires="2026-02-14"), expires="2036-02-14")
+        unsigned = attrs.evolve(forged, signed="")
+        for key in (forged, unsigned):
+            made.server.will(licfsm.Answer("new_key", key))
+            made.manager.check_now(wait=5)
+            assert made.manager.status().days_remaining < 400
+
+    def test_key_of_a_stranger_is_rejected(self, world: Callable, license_world: Callable) -> None:
+        """The key of a good answer that 4.3 refuses is `key_rejected`."""
+        made = world()
+        made.server.will(license_world("veeam-9", start="2025-02-02").key(expires="2026-02-14"))
+        assert "key_rejected" == made.manager.check_now(wait=5).outcome
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            licfsm.Answer("renewed"),
+            licfsm.Answer("new_key"),
+            licfsm.Answer("connection_failed", retry_after="soon"),
+            licfsm.Answer("up_to_date", signed_time=1.5),
+            None,
+        ],
+    )
+    def test_that_breaks_its_contract_counts_as_no_connection(
+        self, world: Callable, answer: object, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A bug in an adapter is logged, and the question is asked again as after an outage."""
+        made = world()
+        made.server.will(lambda _question: answer)
+        assert "connection_failed" == made.manager.check_now(wait=5).outcome
+        assert "the license server's adapter failed for license ACME-1" in caplog.text
+
+    def test_of_nobody_is_no_connection(self, license_world: Callable) -> None:
+        """Without a server every check fails as one that cannot be reached."""
+        made = license_world("veeam-9")
+        with licfsm.LicenseManager.open(
+            ":memory:", policy="veeam-9", trust=made.signing.public, clock=made.clock
+        ) as manager:
+            manager.install(made.key(expires="2025-02-14").signed)
+            assert "connection_failed" == manager.check_now(wait=5).outcome
+
+    def test_is_not_asked_what_was_called_off(self, world: Callable) -> None:
+        """A question that a subscriber calls off before it is asked is not asked."""
+        made = world(licenses=["ACME-1", "ACME-2"])
+        made.install(id="ACME-2", expires="2026-02-14")
+
+        def call_off(_question: licfsm.Question) -> licfsm.Answer:
+            made.manager.disable_auto_update("ACME-2")
+            return licfsm.Answer("up_to_date")
+
+        made.server.will(call_off)
+        for license_id in made.manager.licenses:
+            made.manager.enable_auto_update(license_id)
+        made.manager.tick()
+        assert ["ACME-1"] == [question.key.id for question in made.server.questions]
+
+    def test_is_asked_no_more_when_a_tick_has_lasted_long_enough(
+        self, world: Callable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A tick begins no further call after its time; the next one goes on."""
+        made = world(licenses=["ACME-1", "ACME-2"])
+        made.install(id="ACME-2", expires="2026-02-14")
+        for license_id in made.manager.licenses:
+            made.manager.enable_auto_update(license_id)
+        monkeypatch.setattr("licfsm.host.performer.LONGEST", -1.0)
+        made.manager.tick()
+        assert [] == made.server.questions
+        monkeypatch.undo()
+        made.manager.tick()
+        assert 2 == len(made.server.questions)
+
+
+class TestTargets:
+    def test_get_the_first_key_and_every_later_one(self, world: Callable, tmp_path: Path) -> None:
+        """A verified key is written to each target (4.4)."""
+        path = tmp_path / "license.lic"
+        made = world(targets=[path])
+        made.manager.tick()
+        first = path.read_text(encoding="ascii")
+        made.server.will(made.renewal(expires="2026-02-14"))
+        made.manager.check_now(wait=5)
+        made.manager.tick()
+        assert first != path.read_text(encoding="ascii")
+        assert first == path.with_name("license.lic.previous").read_text(encoding="ascii")
+
+    def test_that_fail_are_tried_every_hour(self, world: Callable, tmp_path: Path) -> None:
+        """Each target is tried on its own every 60 minutes, without asking the server (4.4)."""
+        path = tmp_path / "share" / "license.lic"
+        made = world(targets=[path])
+        made.run(until="2025-02-02T02:30")
+        path.parent.mkdir()
+        made.run(until="2025-02-02T02:59")
+        assert not path.exists()
+        made.run(until="2025-02-02T03:00")
+        assert path.exists()
+        assert [] == made.server.questions
+
+    def test_that_fail_are_told(self, world: Callable, tmp_path: Path) -> None:
+        """Once per target and key, and mailed again after a day at the earliest (8.2)."""
+        made = world(targets=[tmp_path / "share" / "license.lic"])
+        made.run(until="2025-02-02T23:59")
+        assert ["key_installed", "install_target_failed"] == made.mail.names
+        made.run(until="2025-02-03T00:00")
+        assert ["key_installed", "install_target_failed", "install_target_failed"] == made.mail.names
+
+    def test_that_fail_make_the_session_a_warning(self, world: Callable) -> None:
+        """The session is a Warning until all targets hold the key (4.4)."""
+        refuses = True
+
+        def target(_key: licfsm.LicenseKey) -> None:
+            if refuses:
+                message = "no such share"
+                raise OSError(message)
+
+        made = world(targets=[target])
+        made.server.will(made.renewal(expires="2026-02-14"))
+        made.manager.check_now(wait=5)
+        made.manager.tick()
+        assert "warning" == made.manager.sessions()[-1].result
+        refuses = False
+        made.run(until="2025-02-02T01:00")
+        assert "success" == made.manager.sessions()[-1].result
+
+    def test_that_the_host_no_longer_names_are_owed_nothing(
+        self, world: Callable, license_world: Callable, tmp_path: Path
+    ) -> None:
+        """A target that is gone from the settings does not keep the session a warning forever."""
+        made = world(store=tmp_path / "licenses.db", targets=[tmp_path / "share" / "license.lic"])
+        made.manager.tick()
+        made.manager.close()
+        again = license_world("veeam-9", store=tmp_path / "licenses.db", clock=made.clock, signing=made.signing)
+        again.manager.tick()
+        assert () == again.manager.status().undelivered
+
+    def test_whose_adapter_raises_are_tried_again(self, world: Callable, caplog: pytest.LogCaptureFixture) -> None:
+        """A bug in a target is logged, and ends nothing."""
+
+        class Broken:
+            name = "broken"
+
+            def write(self, _key: licfsm.LicenseKey, /) -> str | None:
+                message = "a bug"
+                raise RuntimeError(message)
+
+        made = world(targets=[Broken()])
+        made.manager.tick()
+        assert ["broken"] == [pending.where for pending in made.manager.status().undelivered]
+        assert "target broken failed" in caplog.text
