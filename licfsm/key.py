@@ -133,8 +133,8 @@ class LicenseKey:
     holder: str = ""
     counts: Mapping[str, int] = attrs.field(factory=dict, converter=_counts, hash=False)
     signed: str = attrs.field(default="", eq=False, repr=False)
-    expires_at: int = attrs.field(init=False, repr=False, eq=False)
-    issued_at: int = attrs.field(init=False, repr=False, eq=False)
+    expires_at: int = attrs.field(init=False, repr=False)
+    issued_at: int = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Bring the times into the zone, and derive the instants that are compared."""

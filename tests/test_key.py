@@ -185,3 +185,8 @@ class TestSigned:
     def test_keys_that_say_the_same_are_equal(self) -> None:
         """Who signed a key, and with which bytes, does not make it another key."""
         assert key(signed="one") == key(signed="two")
+
+    def test_the_two_readings_of_a_doubled_time_are_two_keys(self) -> None:
+        """Clocks in Berlin show 02:30 twice on 26 October 2025; an hour lies between."""
+        first, second = (key(expires=f"2025-10-26T{hour}:30Z", zone="Europe/Berlin") for hour in ("00", "01"))
+        assert first != second

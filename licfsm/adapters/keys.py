@@ -2,32 +2,635 @@
 
 A key is a compact JWS (RFC 7515) signed with Ed25519 (RFC 9864), so that issuers can be written in any language::
 
-    header   {"alg": "Ed25519", "kid": "<id of the signing key>", "typ": "license-key+jws"}     nothing else
+    header   {"alg": "Ed25519", "kid": "<id of the signing key>", "typ": "license-key+jws"}, and nothing else
     payload  {"version": 1, "id": "ACME-1", "type": "subscription", "zone": "Europe/Berlin",
               "product": "...", "edition": "...", "holder": "...", "counts": {"sockets": 16},
               "expires": "2025-02-14", "issued": "2025-02-01T08:00:00+00:00"}
 
-``expires`` is the last valid day or an exact instant with its offset, and left out of a perpetual key. ``issued`` is
-in UTC. ``product``, ``edition``, ``holder`` and ``counts`` may be left out. A field that is not known could restrict
-what the key allows, so it is refused, unless its name begins with ``x-``: that is for the issuer's own notes.
+``expires`` is the last valid day, or an exact instant with its offset; a perpetual key has none. ``issued`` is in
+UTC. ``product``, ``edition``, ``holder`` and ``counts`` may be left out. A field that is not known here may restrict
+what the key allows, so it is refused, unless its name begins with ``x-``: those are the issuer's own notes.
 
-What is read was perhaps made by an attacker. Form comes first, then the signature, then what it says; each text has
-one spelling, so that no two texts are the same key. joserfc is loaded when it is first used.
+What is read was perhaps made by an attacker. Its form is judged first, then the signature, then what it says. A text
+has one spelling: nobody but its issuer can write the same key in another way. joserfc is loaded when it is first used.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import json
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
 from licfsm import instants
-from licfsm.adapters.key_files import Jwk, SigningKey, read_public
 from licfsm.errors import InvalidValue, KeyRejected
 from licfsm.key import LONGEST_TEXT, LicenseKey, clean_text, valid_id, valid_type
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    import pendulum
+    from joserfc.jwk import OKPKey
+    from joserfc.jws import JWSRegistry
+
+__all__ = ["LARGEST", "SigningKey", "TrustedKeys", "read_unverified", "sign"]
+
+ALGORITHM: Final = "Ed25519"
+KIND: Final = "license-key+jws"
+VERSION: Final = 1
+LARGEST: Final = 16 * 1024
+"""Bytes; no license key is longer."""
+LARGEST_FILE: Final = 1024 * 1024
+"""Bytes; no file of public or private keys is longer."""
+MOST: Final = 2**53
+"""The largest count: the largest whole number that every JSON reader keeps exactly."""
+LONGEST_NAME: Final = 64
+NOTE: Final = "x-"
+DEEPEST: Final = 16
+"""Levels of objects and lists in one another; a key needs two, the rest is for notes."""
+
+_SHOWN: Final = 64
+_SIGNATURE: Final = 64
+_POINT: Final = 32
+_HEADER: Final = frozenset({"alg", "kid", "typ"})
+_PARTS: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_KID: Final = re.compile(r"[ -~]{1,128}")
+_BEGIN: Final = "-----BEGIN "
+_PRIME: Final = 2**255 - 19
+_ORDER_8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_FOR_ANYBODY: Final = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
+"""The y of the curve's eight points of small order: with a key of these, signatures can be made without a secret."""
+
+
+# ---------------------------------------------------------------------------------------------- whose signature counts
+
+
+@attrs.frozen(eq=False)
+class TrustedKeys:
+    """The public keys whose signatures count. Made by `of`."""
+
+    _keys: Mapping[str, OKPKey] = attrs.field(repr=", ".join)
+
+    @classmethod
+    def of(cls, trust: object) -> Self:
+        """Read what a host embeds.
+
+        Args:
+            trust: one, or an iterable, of these: a JWK or a set of them (JSON text or a mapping), an Ed25519 public
+                key in PEM, or the `Path` of a file with one of these. A key's id is the JWK's ``kid``, else its
+                thumbprint (RFC 7638).
+
+        Raises:
+            InvalidValue: something is no Ed25519 public key or cannot be read, two keys have one id, or there is none.
+
+        """
+        if isinstance(trust, str | bytes | Mapping | os.PathLike | SigningKey) or not isinstance(trust, Iterable):
+            trust = [trust] if trust else []
+        keys: dict[str, OKPKey] = {}
+        for given in trust:
+            for kid, key in _public_keys(given):
+                if keys.setdefault(kid, key).public_key != key.public_key:
+                    message = f"two trusted keys have the id {kid!r}; give each an id (kid) of its own"
+                    raise InvalidValue(message)
+        if not keys:
+            message = "without trusted keys nothing opens; give the public key of whoever signs your license keys"
+            raise InvalidValue(message)
+        return cls(MappingProxyType(keys))
+
+    def verify(self, signed: str | bytes) -> LicenseKey:
+        """Read a license key, if its signature is trusted and what it says breaks no rule.
+
+        Args:
+            signed: the text, as it stands in a file; blanks and line ends around it do not count.
+
+        Returns:
+            The key, with the exact text in ``signed``.
+
+        Raises:
+            KeyRejected: it is refused; one line says why.
+
+        """
+        token = _read_token(signed)
+        key = self._keys.get(token.kid)
+        if key is None:
+            message = f"the key is signed by {_shown(token.kid)}, whom nothing here trusts"
+            raise KeyRejected(message)
+        if not _is_signed(token.text, key):
+            message = f"the signature is wrong: the text was changed, or was not signed by {_shown(token.kid)}"
+            raise KeyRejected(message)
+        return _read_payload(token.payload, token.text)
+
+
+def read_unverified(signed: str | bytes) -> tuple[str, LicenseKey]:
+    """Read what a license key says, to show it: nothing vouches for it, anybody can have written it.
+
+    Returns:
+        The id of the key that it names as its signer, and what it says, with ``signed`` empty.
+
+    Raises:
+        KeyRejected: it is no license key, or what it says breaks a rule.
+
+    """
+    token = _read_token(signed)
+    return token.kid, _read_payload(token.payload, "")
+
+
+def sign(key: LicenseKey, private: SigningKey) -> LicenseKey:
+    """Sign a license key, and see that it reads back as what it says.
+
+    Args:
+        key: what to sign; it must say when it was issued. A date of issue becomes the instant at which it begins.
+        private: the signing key.
+
+    Returns:
+        The same key, with the text to hand out in ``signed``.
+
+    Raises:
+        InvalidValue: it does not say when it was issued, or would be refused by `TrustedKeys.verify`.
+
+    """
+    from joserfc import jws
+
+    if key.issued is None:
+        message = "a key that is signed must say when it was issued"
+        raise InvalidValue(message)
+    key = attrs.evolve(key, issued=instants.from_ms(key.issued_at, key.zone))
+    try:
+        payload = json.dumps(_payload(key), ensure_ascii=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError):
+        message = "the key cannot be signed: it holds something that is no text, or no number"
+        raise InvalidValue(message) from None
+    header = {"alg": ALGORITHM, "kid": private.kid, "typ": KIND}
+    text = jws.serialize_compact(header, payload, private._key, registry=_registry())  # noqa: SLF001 - of this module
+    try:
+        read = TrustedKeys.of(private.public).verify(text)
+    except KeyRejected as error:
+        message = f"the key cannot be signed: {error}"
+        raise InvalidValue(message) from None
+    if (read, read.expires_at, read.issued_at) != (key, key.expires_at, key.issued_at):
+        message = "the key cannot be signed: it would read back as another; are all its values of the right type?"
+        raise InvalidValue(message)
+    return read
+
+
+# ---------------------------------------------------------------------------------------------- the signed text
+
+
+@attrs.frozen
+class _Token:
+    """A license key whose form is good; nothing vouches for it yet."""
+
+    text: str
+    kid: str
+    payload: bytes
+
+
+def _read_token(signed: str | bytes) -> _Token:
+    """Judge the form, before anything costly."""
+    try:
+        return _token(signed)
+    except InvalidValue as error:
+        message = f"this is no license key: {error}"
+        raise KeyRejected(message) from None
+
+
+def _token(signed: str | bytes) -> _Token:
+    if not isinstance(signed, str | bytes):
+        message = "it is no text"
+        raise InvalidValue(message)
+    if len(signed) > LARGEST:
+        message = f"it is longer than {LARGEST // 1024} KB"
+        raise InvalidValue(message)
+    text = (signed.decode("ascii", "replace") if isinstance(signed, bytes) else signed).strip(" \t\r\n")
+    parts = _PARTS.fullmatch(text)
+    if parts is None:
+        message = "it must be three parts of base64url with dots between them" if text else "it is empty"
+        raise InvalidValue(message)
+    header, payload, signature = (_from_base64(part) for part in parts.groups())
+    kid = _read_header(_json_object(header, "its header"))
+    if len(signature) != _SIGNATURE:
+        message = f"its signature has {len(signature)} bytes in place of {_SIGNATURE}; was the text cut short?"
+        raise InvalidValue(message)
+    return _Token(text, kid, payload)
+
+
+def _read_header(header: Mapping[str, Any]) -> str:
+    """Accept the one header that there is, and find in it who signed."""
+    if header.get("typ") != KIND:
+        message = f"it is signed text of another kind (typ must be {KIND!r}, not {_shown(header.get('typ'))})"
+        raise InvalidValue(message)
+    if header.get("alg") != ALGORITHM:
+        message = f"it must be signed with {ALGORITHM} (alg), not {_shown(header.get('alg'))}"
+        raise InvalidValue(message)
+    if unknown := sorted(header.keys() - _HEADER):
+        message = f"its header says {_shown(unknown[0])}, which is not understood here"
+        raise InvalidValue(message)
+    kid = header.get("kid")
+    if not isinstance(kid, str):
+        message = "its header does not say who signed it (kid)"
+        raise InvalidValue(message)
+    return kid
+
+
+@functools.cache
+def _registry() -> JWSRegistry:
+    """Pin the algorithm, whatever a header says, and the size, whatever a version of joserfc takes for large."""
+    from joserfc.jws import JWSRegistry
+
+    registry = JWSRegistry(algorithms=[ALGORITHM], strict_check_header=True)
+    registry.max_payload_length = LARGEST
+    return registry
+
+
+def _is_signed(text: str, key: OKPKey) -> bool:
+    from joserfc import jws
+    from joserfc.errors import JoseError
+
+    try:
+        return jws.validate_compact(jws.extract_compact(text.encode(), registry=_registry()), key, registry=_registry())
+    except JoseError as error:  # of a header blown up by blanks
+        message = f"this is no license key: {clean_text(error.description)}"
+        raise KeyRejected(message) from None
+
+
+def _to_base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _from_base64(text: str) -> bytes:
+    """Decode base64url in its one spelling: no padding, no bits left over."""
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        data = b""
+    if _to_base64(data) != text:
+        message = "it is not the base64url that an issuer writes; was the text cut short?"
+        raise InvalidValue(message)
+    return data
+
+
+def _json_object(data: bytes | str, what: str) -> dict[str, Any]:
+    """Read a JSON object that any two readers read alike: nothing twice, no NaN, no depth that some cannot hold."""
+    try:
+        found = json.loads(
+            data.decode() if isinstance(data, bytes) else data, object_pairs_hook=_once, parse_constant=_no_number
+        )
+    except InvalidValue as error:
+        message = f"{what} {error}"
+        raise InvalidValue(message) from None
+    except (ValueError, RecursionError):  # also nesting without end, and numbers of thousands of digits
+        found = None
+    if not isinstance(found, dict) or _is_deep(found):
+        message = f"{what} is no JSON object that can be read"
+        raise InvalidValue(message)
+    return found
+
+
+def _is_deep(found: object) -> bool:
+    level: list[Any] = [found]
+    for _ in range(DEEPEST):
+        parts = [value.values() if isinstance(value, dict) else value for value in level]
+        level = [value for part in parts for value in part if isinstance(value, dict | list)]
+    return bool(level)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            message = f"says {_shown(name)} twice"
+            raise InvalidValue(message)
+        found[name] = value
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)
+
+
+def _shown(value: object) -> str:
+    return repr(clean_text(value)[:_SHOWN]) if isinstance(value, str) else "something else"
+
+
+# ---------------------------------------------------------------------------------------------- what it says
+
+
+def _payload(key: LicenseKey) -> dict[str, Any]:
+    """List what a key says; what is empty is left out."""
+    told: dict[str, Any] = {"version": VERSION, "id": key.id, "type": key.type, "zone": key.zone.name}
+    told |= {name: value for name in ("product", "edition", "holder") if (value := getattr(key, name))}
+    if key.counts:
+        told["counts"] = dict(key.counts)
+    if key.expires is not None:
+        told["expires"] = _written(key.expires)
+    return told | {"issued": instants.isoformat(key.issued_at)}
+
+
+def _written(expires: dt.date) -> str:
+    """Write a date, or an instant by its local time; in UTC where the offset has seconds, as before standard time."""
+    import datetime as dt
+
+    if not isinstance(expires, dt.datetime):
+        return expires.isoformat()
+    offset = expires.utcoffset()
+    if offset is None or offset % dt.timedelta(minutes=1):
+        return instants.isoformat(instants.to_ms(expires))
+    return dt.datetime.isoformat(expires, timespec="milliseconds" if expires.microsecond else "seconds")
+
+
+def _read_payload(data: bytes, signed: str) -> LicenseKey:
+    try:
+        told = _json_object(data, "it")
+        _check_version(told.pop("version", None))
+        values = {name: _read_field(name, value) for name, value in told.items() if not name.startswith(NOTE)}
+        return _made(values, signed)
+    except InvalidValue as error:
+        message = f"what the key says cannot be used: {error}"
+        raise KeyRejected(message) from None
+
+
+def _made(values: dict[str, Any], signed: str) -> LicenseKey:
+    if missing := _REQUIRED - values.keys():
+        message = f"{min(missing)} is missing"
+        raise InvalidValue(message)
+    try:
+        return LicenseKey(**values, signed=signed)
+    except InvalidValue as error:  # each value is good by itself; only an expiry can still be out of bounds
+        message = f"expires: {error}"
+        raise InvalidValue(message) from None
+
+
+def _check_version(version: object) -> None:
+    if type(version) is int and version > VERSION:
+        message = "it was made for a newer version of this program; update it, then try again"
+        raise InvalidValue(message)
+    if type(version) is not int or version != VERSION:
+        message = f"version must be the number {VERSION}"
+        raise InvalidValue(message)
+
+
+def _read_field(name: str, value: object) -> Any:  # noqa: ANN401 - each field has a type of its own
+    read = _FIELDS.get(name)
+    if read is None:
+        message = f"the field {_shown(name)} is not understood here, and may restrict what the key allows"
+        raise InvalidValue(message)
+    try:
+        return read(value)
+    except InvalidValue as error:
+        message = f"{name}: {error}"
+        raise InvalidValue(message) from None
+
+
+def _text(value: object, longest: int = LONGEST_TEXT) -> str:
+    if not isinstance(value, str):
+        message = "must be text"
+        raise InvalidValue(message)
+    if len(value) > longest:
+        message = f"must have at most {longest} characters"
+        raise InvalidValue(message)
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        message = "holds half a character (a surrogate)"
+        raise InvalidValue(message)
+    return value
+
+
+def _moment(form: str, hint: str) -> Callable[[object], dt.date]:
+    """Read a date or an instant that is written in the one form that is allowed."""
+    pattern = re.compile(form, re.ASCII)
+
+    def read(value: object) -> dt.date:
+        text = _text(value)
+        if not pattern.fullmatch(text):
+            message = f"must be {hint}"
+            raise InvalidValue(message)
+        found = instants.parse_instant(text, instants.UTC)
+        return instants.from_ms(found) if isinstance(found, int) else found
+
+    return read
+
+
+def _counts(value: object) -> Mapping[str, int]:
+    if not isinstance(value, dict):
+        message = "must be names with their numbers"
+        raise InvalidValue(message)
+    for name, count in value.items():
+        if not _text(name, LONGEST_NAME):
+            message = "has a name that is empty"
+            raise InvalidValue(message)
+        if type(count) is not int or not 0 <= count <= MOST:
+            message = f"{_shown(name)} must be a whole number from 0 to {MOST}"
+            raise InvalidValue(message)
+    return value
+
+
+def _zone(value: object) -> pendulum.Timezone:
+    return instants.zone(_text(value))
+
+
+_TIME: Final = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?"
+_FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "id": lambda value: valid_id(_text(value)),
+    "type": lambda value: valid_type(_text(value)),
+    "zone": _zone,
+    "product": _text,
+    "edition": _text,
+    "holder": _text,
+    "counts": _counts,
+    "expires": _moment(
+        rf"\d{{4}}-\d{{2}}-\d{{2}}|{_TIME}(Z|[+-]\d{{2}}:\d{{2}})",
+        "a date or an instant with its offset, such as 2025-02-14 or 2025-02-14T10:30:00+01:00",
+    ),
+    "issued": _moment(rf"{_TIME}(Z|\+00:00)", "an instant in UTC, such as 2025-02-01T08:00:00+00:00"),
+}
+_REQUIRED: Final = frozenset({"id", "type", "zone", "issued"})
+
+
+# ---------------------------------------------------------------------------------------------- keys that sign
+
+
+@attrs.frozen(eq=False)
+class SigningKey:
+    """A private key that signs license keys. It belongs to the issuer, never into a host.
+
+    Attributes:
+        kid: its id, which the license keys that it signs name.
+
+    """
+
+    kid: str
+    _key: OKPKey = attrs.field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a new one; its id is its thumbprint (RFC 7638)."""
+        from joserfc.jwk import OKPKey
+
+        key = OKPKey.generate_key(ALGORITHM)
+        return cls(key.thumbprint(), key)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read one from a file: a private JWK, or PEM without password.
+
+        Raises:
+            InvalidValue: the file cannot be read, or holds no private Ed25519 key.
+
+        """
+        with _naming(path):
+            text = _file_text(path)
+            kid, key = _from_pem(text) if _BEGIN in text else _from_jwk(_json_object(text, "what it holds"))
+            if not key.is_private:
+                message = "this is a public key, which cannot sign; give the private one"
+                raise InvalidValue(message)
+        return cls(kid, key)
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a new file that only its owner can read.
+
+        Raises:
+            InvalidValue: there is something at that path already; it was left alone.
+            OSError: the file cannot be written.
+
+        """
+        try:
+            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            message = f"{path} exists already, and a private key never takes the place of another file"
+            raise InvalidValue(message) from None
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(self.private.encode() + b"\n")
+                file.flush()
+                os.fsync(number)
+        except OSError as error:
+            Path(path).unlink()
+            raise type(error)(error.errno, error.strerror, str(path)) from error
+
+    @property
+    def public(self) -> str:
+        """What a host embeds as its trust: the public JWK in one line of JSON."""
+        return json.dumps({"kty": "OKP", "crv": ALGORITHM, "x": _x(self._key), "kid": self.kid})
+
+    @property
+    def private(self) -> str:
+        """The private JWK in one line of JSON: a secret."""
+        return json.dumps(json.loads(self.public) | {"d": self._key["d"]})
+
+
+# ---------------------------------------------------------------------------------------------- reading either half
+
+
+def _public_keys(given: object) -> list[tuple[str, OKPKey]]:
+    """Read whatever stands for public keys, with their ids."""
+    if isinstance(given, os.PathLike):
+        with _naming(given):
+            return _public_keys(_file_text(given))
+    if isinstance(given, Mapping):
+        jwks = given.get("keys", [given])
+        if not isinstance(jwks, list | tuple) or not all(isinstance(jwk, Mapping) for jwk in jwks):
+            message = "a set of keys must list them (keys), each a JWK"
+            raise InvalidValue(message)
+        return [_public(*_from_jwk(jwk)) for jwk in jwks]
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        return _public_keys(_json_object(given, "a trusted key"))
+    if isinstance(given, str) and _BEGIN in given:
+        return [_public(*_from_pem(given))]
+    if isinstance(given, SigningKey):
+        return [_public(given.kid, given._key)]  # noqa: SLF001 - of this module
+    message = "a trusted key must be a JWK, PEM text, or the Path of a file with either"
+    raise InvalidValue(message)
+
+
+def _public(kid: str, key: OKPKey) -> tuple[str, OKPKey]:
+    if key.is_private:
+        message = "a private key is no trust, and has no place in a host; give its public half"
+        raise InvalidValue(message)
+    if int.from_bytes(key.public_key.public_bytes_raw(), "little") % 2**255 % _PRIME in _FOR_ANYBODY:
+        message = "a trusted key must not be one for which anybody can sign (a point of small order)"
+        raise InvalidValue(message)
+    return kid, key
+
+
+def _x(key: OKPKey) -> str:
+    """Work out the public half, whatever a JWK says it is."""
+    return _to_base64(key.public_key.public_bytes_raw())
+
+
+def _from_jwk(jwk: Mapping[str, Any]) -> tuple[str, OKPKey]:
+    """Take what makes a key, and its id; nothing else of a JWK counts, unless it says that the key is for other use."""
+    from joserfc.jwk import OKPKey
+
+    if (jwk.get("kty"), jwk.get("crv")) != ("OKP", ALGORITHM):
+        message = f"a key (JWK) must have the kty 'OKP' and the crv {ALGORITHM!r}"
+        raise InvalidValue(message)
+    if jwk.get("use", "sig") != "sig" or jwk.get("alg", ALGORITHM) not in (ALGORITHM, "EdDSA"):
+        message = f"a key (JWK) must be for signatures with {ALGORITHM}; this one's use or alg says otherwise"
+        raise InvalidValue(message)
+    kid = jwk.get("kid")
+    if kid is not None and not (isinstance(kid, str) and _KID.fullmatch(kid)):
+        message = "a key's id (kid) must be 1 to 128 printable ASCII characters"
+        raise InvalidValue(message)
+    known: dict[str, str | list[str]] = {"kty": "OKP", "crv": ALGORITHM, "x": _point("x", jwk.get("x"))}
+    if "d" in jwk:
+        known["d"] = _point("d", jwk["d"])
+    key = OKPKey.import_key(known)
+    if _x(key) != known["x"]:
+        message = "the two halves of a key (JWK), x and d, do not belong together"
+        raise InvalidValue(message)
+    return kid or key.thumbprint(), key
+
+
+def _point(name: str, value: object) -> str:
+    with contextlib.suppress(InvalidValue):
+        if isinstance(value, str) and len(_from_base64(value)) == _POINT:
+            return value
+    message = f"a key (JWK) must have {_POINT} bytes in base64url as its {name}"
+    raise InvalidValue(message)
+
+
+def _from_pem(text: str) -> tuple[str, OKPKey]:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from joserfc.errors import JoseError
+    from joserfc.jwk import OKPKey
+
+    try:
+        key = OKPKey.import_key(text.encode()) if text.count(_BEGIN) == 1 else None
+    except (ValueError, TypeError, UnsupportedAlgorithm, JoseError):  # TypeError: a password is missing
+        key = None
+    if key is None or key.curve_name != ALGORITHM:
+        message = f"PEM text must hold one {ALGORITHM} key, without a password"
+        raise InvalidValue(message)
+    return key.thumbprint(), key
+
+
+def _file_text(path: str | os.PathLike[str]) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+        if len(data) <= LARGEST_FILE:
+            return data.decode("utf-8-sig")
+        why = "it is too large for a file of keys"
+    except UnicodeDecodeError:
+        why = "it is no text"
+    except (OSError, ValueError) as error:  # ValueError: no path at all
+        why = getattr(error, "strerror", None) or str(error)
+    message = f"cannot be read: {why}"
+    raise InvalidValue(message)
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Begin what is wrong with the name of the file."""
+    try:
+        yield
+    except InvalidValue as error:
+        message = f"{clean_text(os.fspath(path))}: {error}"
+        raise InvalidValue(message) from None

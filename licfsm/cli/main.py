@@ -7,6 +7,7 @@ import click
 from licfsm import __version__
 from licfsm.cli.diagrams import diagrams
 from licfsm.cli.explain import explain
+from licfsm.cli.key import key
 from licfsm.cli.replay import replay
 from licfsm.cli.schema import schema
 
@@ -16,10 +17,11 @@ __all__ = ["main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, package_name="licfsm")
 def main() -> None:
-    """Run the life of licenses: replay timelines, explain them, draw the lifecycle."""
+    """Run the life of licenses: replay timelines, explain them, draw the lifecycle, sign and verify keys."""
 
 
 main.add_command(diagrams)
 main.add_command(explain)
+main.add_command(key)
 main.add_command(replay)
 main.add_command(schema)
