@@ -516,8 +516,7 @@ class LicenseManager:
         try:
             yield self
         finally:
-            if self._driver.stop() and not self._closed:
-                self._drive.let_go()
+            self._end_driving()
 
     @asynccontextmanager
     async def running_async(self) -> AsyncIterator[Self]:
@@ -529,9 +528,12 @@ class LicenseManager:
         try:
             yield self
         finally:
-            stopping = asyncio.get_running_loop().run_in_executor(None, self._driver.stop)
-            if await asyncio.shield(stopping) and not self._closed:
-                self._drive.let_go()
+            loop = asyncio.get_running_loop()
+            await asyncio.shield(loop.run_in_executor(None, self._end_driving))
+
+    def _end_driving(self) -> None:
+        if self._driver.stop() and not self._closed:
+            self._drive.let_go()
 
     def close(self) -> None:
         """End driving and close the store; a second time does nothing."""
