@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import threading
 import time
 import weakref
@@ -22,11 +21,8 @@ import pendulum
 
 from licfsm import events as ev
 from licfsm import instants
-from licfsm.adapters.clock import SystemClock
-from licfsm.adapters.keys import TrustedKeys
 from licfsm.adapters.log import LogNotifier
 from licfsm.adapters.store import Store
-from licfsm.adapters.targets import FileTarget, as_targets
 from licfsm.errors import InvalidValue, UnknownLicense, UnknownOperation, WrongProcess
 from licfsm.host.drive import Drive
 from licfsm.host.driver import Driver
@@ -34,12 +30,13 @@ from licfsm.host.entry import Entry, Rights
 from licfsm.host.outbox import Outbox
 from licfsm.host.performer import Performer
 from licfsm.host.registry import Registry
-from licfsm.host.values import JournalEntry, Pending, SessionEntry, Status, ToldNotice
+from licfsm.host.settings import Settings, read_key
+from licfsm.host.values import JournalEntry, SessionEntry, Status, ToldNotice
+from licfsm.host.view import as_of_now, status_of
 from licfsm.instants import NEVER, Span
-from licfsm.license import OPERATIONS, License
 from licfsm.lifecycle import CHECKING, FREE_MODE, GRACE
-from licfsm.policy import MAIL_REPEATS, Policy, named
-from licfsm.ports import Clock, LicenseServer, Notifier, Target
+from licfsm.policy import Policy
+from licfsm.ports import Clock, LicenseServer, Notifier
 from licfsm.step import days_text
 
 __all__ = ["LicenseManager"]
@@ -47,33 +44,25 @@ __all__ = ["LicenseManager"]
 _POLL: Final = 0.5
 """Seconds between two looks at a store that another process drives, while somebody waits for an outcome."""
 
-_SIGNED: Final = re.compile(r"\s*eyJ[\w-]+\.[\w-]+\.[\w-]+\s*", re.ASCII)
-_LARGEST_KEY: Final = 1 << 20
-
 
 class LicenseManager:
     """All licenses of a host; made by `LicenseManager.open`."""
 
-    def __init__(
-        self,
-        store: Store,
-        registry: Registry,
-        drive: Drive,
-        targets: Mapping[str, Target],
-        operations: Mapping[str, str],
-    ) -> None:
-        """Take over what `open` has made."""
+    def __init__(self, store: Store, settings: Settings) -> None:
+        """Take over what is stored; `open` is how a host does it."""
         self._store = store
-        self._registry = registry
-        self._drive = drive
-        self._targets = targets
-        self._operations = operations
+        self._settings = settings
+        self._clock = settings.clock
+        self._registry = Registry(store, settings)
+        channels: dict[str, Notifier] = {"log": LogNotifier()} | ({"mail": settings.mail} if settings.mail else {})
+        outbox = Outbox(store, settings.clock, channels)
+        performer = Performer(self._registry, outbox, settings.server, settings.targets)
+        self._drive = Drive(store, self._registry, performer, outbox, settings.keep)
         self._pid = os.getpid()
         self._closed = False
-        self._clock = registry.clock
         self._changed = threading.Condition()
         self._driver = Driver(self.tick)
-        registry.committed = self._committed
+        self._registry.committed = self._committed
         _OPEN.add(self)
 
     @classmethod
@@ -117,36 +106,23 @@ class LicenseManager:
             StoreError: the store cannot be used, and was left as it is.
 
         """
-        _check_adapters(server=(server, LicenseServer), mail=(mail, Notifier), clock=(clock, Clock))
-        trusted = TrustedKeys.of(trust)
-        policy = named(policy) if isinstance(policy, str) else policy
-        named_targets = as_targets(targets)
-        checked = _operations(operations or {})
-        if mail_repeat not in (None, *MAIL_REPEATS):
-            message = (
-                f"mail_repeat must be one of {', '.join(MAIL_REPEATS)}, or None for the policy's; not {mail_repeat!r}"
-            )
-            raise InvalidValue(message)
-        spread = Span.parse(spread) if isinstance(spread, str) else spread
-        keep = Span.parse(keep) if isinstance(keep, str) else keep
-        clock = clock or SystemClock()
+        settings = Settings.checked(
+            policy=policy,
+            trust=trust,
+            server=server,
+            targets=targets,
+            mail=mail,
+            operations=operations,
+            product=product,
+            mail_repeat=mail_repeat,
+            spread=spread,
+            keep=keep,
+            clock=clock,
+        )
         opened = Store(store)
         try:
-            registry = Registry(
-                opened,
-                trusted,
-                policy,
-                clock,
-                spread=spread,
-                mail=mail_repeat if mail else "none",
-                targets=tuple(named_targets),
-                product=product,
-            )
-            channels: dict[str, Notifier] = {"log": LogNotifier()} | ({"mail": mail} if mail else {})
-            outbox = Outbox(opened, clock, channels)
-            performer = Performer(registry, outbox, server, named_targets)
-            drive = Drive(opened, registry, performer, outbox, keep)
-            manager = cls(opened, registry, drive, named_targets, checked)
+            manager = cls(opened, settings)
+            registry = manager._registry
             for license_id in (*registry.entries, *licenses):
                 manager.add(license_id)
         except BaseException:
@@ -182,7 +158,7 @@ class LicenseManager:
 
         """
         self._check()
-        signed = _read_key(key)
+        signed = read_key(key)
         if license_id is not None:
             self._entry(license_id)
         self._check_shared(license_id or self._registry.trust.verify(signed).id)
@@ -191,9 +167,9 @@ class LicenseManager:
     def _check_shared(self, license_id: str) -> None:
         """No two licenses share a file: they would replace each other's keys forever."""
         others = [other for other in self._registry.entries if other != license_id]
-        if others and (shared := [name for name, target in self._targets.items() if _is_shared(target)]):
+        if others and (target := self._settings.shared_target):
             message = (
-                f"target {shared[0]} would hold the keys of {others[0]} and {license_id}; put {{license}} in its path"
+                f"target {target} would hold the keys of {others[0]} and {license_id}; put {{license}} in its path"
             )
             raise InvalidValue(message)
 
@@ -309,9 +285,9 @@ class LicenseManager:
         if self._closed or self._pid != os.getpid():
             self._check()
         try:
-            return self._operations[operation]
+            return self._settings.operations[operation]
         except (KeyError, TypeError):
-            known = ", ".join(self._operations) or "none"
+            known = ", ".join(self._settings.operations) or "none"
             message = f"the host declared no operation {operation!r}; it has {known}"
             raise UnknownOperation(message) from None
 
@@ -331,56 +307,11 @@ class LicenseManager:
         """
         self._check()
         self._registry.refresh()
-        policy = self._registry.policy
-        if license_id is None and not self._registry.entries:
-            return Status(license=None, text=policy.texts.not_installed, driven=self._drive.driven)
-        entry = self._entry(license_id)
+        entry = None if license_id is None and not self._registry.entries else self._entry(license_id)
         with self._registry.lock:
-            lic = entry.lic
-            shown = None if lic is None else self._as_of_now(lic)
-        undelivered = tuple(self._undelivered(entry.id, shown))
-        if shown is None:
-            return Status(
-                license=entry.id,
-                text=policy.texts.not_installed,
-                undelivered=undelivered,
-                driven=self._drive.driven,
-                trouble=entry.trouble or None,
-            )
-        explained = shown.explain()
-        changes = shown.next_change
-        return Status(
-            license=entry.id,
-            text=shown.status,
-            entitlement=shown.record.entitlement,
-            auto_update=shown.record.auto_update,
-            days_remaining=shown.days_remaining,
-            expires=shown.key.expiry,
-            next_check=shown.next_check,
-            next_change=changes,
-            last_outcome=shown.record.last_outcome or None,
-            job_warning=shown.job_warning,
-            why=tuple(f"{cause.text} ({cause.rule})" for cause in explained.why),
-            undelivered=undelivered,
-            driven=self._drive.driven,
-            trouble=entry.trouble or None,
-        )
-
-    def _as_of_now(self, lic: License) -> License:
-        """Copy a license, with the entitlement that the clock has brought meanwhile."""
-        record = lic.record.copy()
-        shown = License(lic.key, lic.policy, clock=self._clock, mail=lic.mail, targets=lic.targets, record=record)
-        record.entitlement = Rights(record.entitlement, record.latest, lic.dates, lic.key, lic.policy).entitlement_at(
-            self._clock.now_ms()
-        )
-        return shown
-
-    def _undelivered(self, license_id: str, lic: License | None) -> Iterator[Pending]:
-        for waiting in self._store.waiting(license_id):
-            since = instants.from_ms(waiting.since)
-            yield Pending(waiting.channel, waiting.notices, since, waiting.error)
-        for write in lic.record.writes if lic else ():
-            yield Pending(write.target, 1, None, "could not be written" if write.told_at is not None else None)
+            shown = None if entry is None or entry.lic is None else as_of_now(entry.lic)
+        waiting = self._store.waiting(entry.id) if entry else []
+        return status_of(entry, shown, self._settings.policy, waiting, driven=self._drive.driven)
 
     @property
     def licenses(self) -> tuple[str, ...]:
@@ -572,41 +503,6 @@ class LicenseManager:
 
     def _abandon(self) -> None:
         self._store.abandon()
-
-
-def _operations(given: Mapping[str, str]) -> dict[str, str]:
-    for name, kind in given.items():
-        if not isinstance(name, str) or kind not in OPERATIONS:
-            message = f"operation {name!r} must be one of {', '.join(OPERATIONS)}; not {kind!r}"
-            raise InvalidValue(message)
-    return dict(given)
-
-
-def _check_adapters(**given: tuple[object, type]) -> None:
-    for name, (adapter, port) in given.items():
-        if adapter is not None and not isinstance(adapter, port):
-            message = (
-                f"{name} must be a {port.__name__} (see licfsm.ports), not a value of type {type(adapter).__name__}"
-            )
-            raise InvalidValue(message)
-
-
-def _is_shared(target: Target) -> bool:
-    return isinstance(target, FileTarget) and target.shared
-
-
-def _read_key(key: str | bytes | Path) -> str:
-    """Read a key's signed text, from a file unless it is that text."""
-    if isinstance(key, bytes):
-        key = key.decode("ascii", "replace")
-    elif isinstance(key, Path) or not _SIGNED.fullmatch(key):
-        try:
-            with Path(key).open("rb") as file:
-                key = file.read(_LARGEST_KEY).decode("ascii", "replace")
-        except (OSError, ValueError) as error:
-            message = f"cannot read the license key {str(key)[:200]}: {getattr(error, 'strerror', None) or error}"
-            raise InvalidValue(message) from None
-    return key
 
 
 _OPEN: Final[weakref.WeakSet[LicenseManager]] = weakref.WeakSet()

@@ -18,20 +18,20 @@ import attrs
 
 from licfsm import effects as fx
 from licfsm import events as ev
-from licfsm.adapters.keys import TrustedKeys
 from licfsm.adapters.log import logger
 from licfsm.adapters.store import Row, Store, Transaction
 from licfsm.errors import InvalidValue, KeyRejected, LicfsmError, StoreDamaged
 from licfsm.host.codec import decode_policy, decode_record, encode_policy
 from licfsm.host.entry import Entry
+from licfsm.host.settings import Settings
 from licfsm.host.values import JournalEntry
 from licfsm.host.work import Work
-from licfsm.instants import MINUTE, NEVER, Span
+from licfsm.instants import MINUTE, NEVER
 from licfsm.key import LicenseKey, clean_text, valid_id
 from licfsm.license import License
 from licfsm.lifecycle import CHECKING
 from licfsm.policy import Policy
-from licfsm.ports import Clock, HostClock
+from licfsm.ports import HostClock
 
 __all__ = ["ADDED", "BATCH", "OPENED", "Registry"]
 
@@ -62,33 +62,22 @@ class Registry:
 
     Args:
         store: where they are kept.
-        trust: whose signatures count.
-        policy: under which they run.
-        clock: tells the time.
-        options: what every `License` is made with: ``spread``, ``mail``, ``targets``.
-        product: of which product keys must be; None for any.
+        settings: what the host gave.
 
     """
 
-    def __init__(
-        self,
-        store: Store,
-        trust: TrustedKeys,
-        policy: Policy,
-        clock: Clock,
-        *,
-        spread: Span,
-        mail: str | None,
-        targets: tuple[str, ...],
-        product: str | None,
-    ) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         """Read what is stored."""
         self.store = store
-        self.trust = trust
-        self.policy = policy
-        self.clock = clock
-        self.product = product
-        self._options: dict[str, Any] = {"spread": spread, "mail": mail, "targets": targets}
+        self.trust = settings.trust
+        self.policy = settings.policy
+        self.clock = clock = settings.clock
+        self.product = settings.product
+        self._options: dict[str, Any] = {
+            "spread": settings.spread,
+            "mail": settings.mail_repeat,
+            "targets": tuple(settings.targets),
+        }
         self.lock = threading.RLock()
         self.entries: dict[str, Entry] = {}
         self.writes: deque[tuple[str, fx.WriteTarget]] = deque()

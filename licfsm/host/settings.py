@@ -1,0 +1,137 @@
+"""What a host gives when it opens a manager, checked before anything is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+import attrs
+
+from licfsm.adapters.clock import SystemClock
+from licfsm.adapters.keys import TrustedKeys
+from licfsm.adapters.targets import FileTarget, as_targets
+from licfsm.errors import InvalidValue
+from licfsm.instants import Span
+from licfsm.license import OPERATIONS
+from licfsm.policy import MAIL_REPEATS, Policy, named
+from licfsm.ports import Clock, LicenseServer, Notifier, Target
+
+__all__ = ["Settings", "read_key"]
+
+_SIGNED: Final = re.compile(r"\s*eyJ[\w-]+\.[\w-]+\.[\w-]+\s*", re.ASCII)
+_LARGEST_KEY: Final = 1 << 20
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a host gives; see `manager.LicenseManager.open` for what each means."""
+
+    policy: Policy
+    trust: TrustedKeys
+    server: LicenseServer | None
+    targets: Mapping[str, Target]
+    mail: Notifier | None
+    operations: Mapping[str, str]
+    product: str | None
+    mail_repeat: str | None
+    spread: Span
+    keep: Span
+    clock: Clock
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        policy: Policy | str,
+        trust: object,
+        server: LicenseServer | None,
+        targets: Mapping[str, object] | Iterable[object],
+        mail: Notifier | None,
+        operations: Mapping[str, str] | None,
+        product: str | None,
+        mail_repeat: str | None,
+        spread: Span | str,
+        keep: Span | str,
+        clock: Clock | None,
+    ) -> Self:
+        """Check what a host gives.
+
+        Raises:
+            InvalidValue: an argument cannot be used; the message names it, and says what it may be.
+
+        """
+        for name, adapter, port in (
+            ("server", server, LicenseServer),
+            ("mail", mail, Notifier),
+            ("clock", clock, Clock),
+            ("policy", policy, str | Policy),
+            ("product", product, str),
+        ):
+            if adapter is not None and not isinstance(adapter, port):
+                known = "a name or a Policy" if name == "policy" else f"a {getattr(port, '__name__', '')}"
+                message = f"{name} must be {known}, not a value of type {type(adapter).__name__}"
+                raise InvalidValue(message)
+        if mail_repeat not in (None, *MAIL_REPEATS):
+            message = (
+                f"mail_repeat must be one of {', '.join(MAIL_REPEATS)}, or None for the policy's; not {mail_repeat!r}"
+            )
+            raise InvalidValue(message)
+        return cls(
+            policy=named(policy) if isinstance(policy, str) else policy,
+            trust=TrustedKeys.of(trust),
+            server=server,
+            targets=as_targets(targets),
+            mail=mail,
+            operations=_operations(operations or {}),
+            product=product,
+            mail_repeat=mail_repeat if mail else "none",
+            spread=_span("spread", spread),
+            keep=_span("keep", keep),
+            clock=clock or SystemClock(),
+        )
+
+    @property
+    def shared_target(self) -> str | None:
+        """A target that can hold the key of one license only, if there is any."""
+        shared = (name for name, target in self.targets.items() if isinstance(target, FileTarget) and target.shared)
+        return next(shared, None)
+
+
+def _operations(given: Any) -> dict[str, str]:  # noqa: ANN401 - a host may give anything
+    if not isinstance(given, Mapping):
+        message = "operations must be a mapping of names to paid, free or always"
+        raise InvalidValue(message)
+    for name, kind in given.items():
+        if not isinstance(name, str) or kind not in OPERATIONS:
+            message = f"operation {name!r} must be one of {', '.join(OPERATIONS)}; not {kind!r}"
+            raise InvalidValue(message)
+    return dict(given)
+
+
+def _span(name: str, given: Span | str) -> Span:
+    try:
+        return Span.parse(given) if isinstance(given, str) else given
+    except InvalidValue as error:
+        message = f"{name}: {error}"
+        raise InvalidValue(message) from None
+
+
+def read_key(key: str | bytes | Path) -> str:
+    """Read a key's signed text, from a file unless it is that text.
+
+    Raises:
+        InvalidValue: the file cannot be read.
+
+    """
+    if isinstance(key, bytes):
+        return key.decode("ascii", "replace")
+    if isinstance(key, str) and _SIGNED.fullmatch(key):
+        return key
+    try:
+        with Path(key).open("rb") as file:
+            return file.read(_LARGEST_KEY).decode("ascii", "replace")
+    except (OSError, ValueError, TypeError) as error:
+        message = f"cannot read the license key {str(key)[:200]}: {getattr(error, 'strerror', None) or error}"
+        raise InvalidValue(message) from None

@@ -1,0 +1,65 @@
+"""How a license is shown to its host: a status, as of the moment of asking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from licfsm import instants
+from licfsm.adapters.store import Waiting
+from licfsm.host.entry import Entry
+from licfsm.host.values import Pending, Status
+from licfsm.license import License, entitled
+from licfsm.policy import Policy
+
+__all__ = ["as_of_now", "status_of"]
+
+
+def as_of_now(lic: License) -> License:
+    """Copy a license, with the entitlement that the clock has brought since its last step."""
+    record = lic.record.copy()
+    record.entitlement = entitled(record.entitlement, lic.dates, lic.judged_at)
+    return License(lic.key, lic.policy, clock=lic.clock, mail=lic.mail, targets=lic.targets, record=record)
+
+
+def status_of(
+    entry: Entry | None, lic: License | None, policy: Policy, waiting: Sequence[Waiting], *, driven: str
+) -> Status:
+    """Make the status of a license.
+
+    Args:
+        entry: the license's place in the manager; None where there is no license.
+        lic: the license as of now; None without a key that can be trusted.
+        policy: the manager's.
+        waiting: what of its notices waits.
+        driven: who drives the store.
+
+    """
+    undelivered = tuple(_undelivered(waiting, lic))
+    trouble = (entry.trouble or None) if entry else None
+    license_id = entry.id if entry else None
+    if lic is None:
+        text = policy.texts.not_installed
+        return Status(license=license_id, text=text, undelivered=undelivered, driven=driven, trouble=trouble)
+    return Status(
+        license=license_id,
+        text=lic.status,
+        entitlement=lic.record.entitlement,
+        auto_update=lic.record.auto_update,
+        days_remaining=lic.days_remaining,
+        expires=lic.key.expiry,
+        next_check=lic.next_check,
+        next_change=lic.next_change,
+        last_outcome=lic.record.last_outcome or None,
+        job_warning=lic.job_warning,
+        why=tuple(f"{cause.text} ({cause.rule})" for cause in lic.explain().why),
+        undelivered=undelivered,
+        driven=driven,
+        trouble=trouble,
+    )
+
+
+def _undelivered(waiting: Sequence[Waiting], lic: License | None) -> Iterator[Pending]:
+    for channel in waiting:
+        yield Pending(channel.channel, channel.notices, instants.from_ms(channel.since), channel.error)
+    for write in lic.record.writes if lic else ():
+        yield Pending(write.target, 1, None, "could not be written" if write.told_at is not None else None)
