@@ -21,7 +21,8 @@ import attrs
 
 from licfsm import instants
 from licfsm.adapters.clock import ManualClock
-from licfsm.adapters.keys import SigningKey, sign
+from licfsm.adapters.key_pairs import SigningKey
+from licfsm.adapters.keys import sign
 from licfsm.host.manager import LicenseManager
 from licfsm.key import LicenseKey
 from licfsm.policy import Policy

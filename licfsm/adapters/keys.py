@@ -12,25 +12,25 @@ UTC. ``product``, ``edition``, ``holder`` and ``counts`` may be left out. A fiel
 what the key allows, so it is refused, unless its name begins with ``x-``: those are the issuer's own notes.
 
 What is read was perhaps made by an attacker. Its form is judged first, then the signature, then what it says. A text
-has one spelling: nobody but its issuer can write the same key in another way. joserfc is loaded when it is first used.
+has one spelling: nobody but its issuer can write the same key in another way. How bytes and JSON are read strictly,
+`encoding` knows; what a key pair is, `key_pairs`. joserfc is loaded when it is first used.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import functools
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
 from licfsm import instants
+from licfsm.adapters.encoding import from_base64url, json_object, shown
+from licfsm.adapters.key_pairs import ALGORITHM, SigningKey, public_keys
 from licfsm.errors import InvalidValue, KeyRejected
 from licfsm.key import LONGEST_TEXT, LicenseKey, clean_text, valid_id, valid_type
 
@@ -43,31 +43,18 @@ if TYPE_CHECKING:
 
 __all__ = ["LARGEST", "SigningKey", "TrustedKeys", "read_unverified", "sign"]
 
-ALGORITHM: Final = "Ed25519"
 KIND: Final = "license-key+jws"
 VERSION: Final = 1
 LARGEST: Final = 16 * 1024
 """Bytes; no license key is longer."""
-LARGEST_FILE: Final = 1024 * 1024
-"""Bytes; no file of public or private keys is longer."""
 MOST: Final = 2**53
 """The largest count: the largest whole number that every JSON reader keeps exactly."""
 LONGEST_NAME: Final = 64
 NOTE: Final = "x-"
-DEEPEST: Final = 16
-"""Levels of objects and lists in one another; a key needs two, the rest is for notes."""
 
-_SHOWN: Final = 64
 _SIGNATURE: Final = 64
-_POINT: Final = 32
 _HEADER: Final = frozenset({"alg", "kid", "typ"})
 _PARTS: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
-_KID: Final = re.compile(r"[ -~]{1,128}")
-_BEGIN: Final = "-----BEGIN "
-_PRIME: Final = 2**255 - 19
-_ORDER_8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
-_FOR_ANYBODY: Final = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
-"""The y of the curve's eight points of small order: with a key of these, signatures can be made without a secret."""
 
 
 # ---------------------------------------------------------------------------------------------- whose signature counts
@@ -96,7 +83,7 @@ class TrustedKeys:
             trust = [trust] if trust else []
         keys: dict[str, OKPKey] = {}
         for given in trust:
-            for kid, key in _public_keys(given):
+            for kid, key in public_keys(given):
                 if keys.setdefault(kid, key).public_key != key.public_key:
                     message = f"two trusted keys have the id {kid!r}; give each an id (kid) of its own"
                     raise InvalidValue(message)
@@ -121,10 +108,10 @@ class TrustedKeys:
         token = _read_token(signed)
         key = self._keys.get(token.kid)
         if key is None:
-            message = f"the key is signed by {_shown(token.kid)}, whom nothing here trusts"
+            message = f"the key is signed by {shown(token.kid)}, whom nothing here trusts"
             raise KeyRejected(message)
         if not _is_signed(token.text, key):
-            message = f"the signature is wrong: the text was changed, or was not signed by {_shown(token.kid)}"
+            message = f"the signature is wrong: the text was changed, or was not signed by {shown(token.kid)}"
             raise KeyRejected(message)
         return _read_payload(token.payload, token.text)
 
@@ -169,7 +156,7 @@ def sign(key: LicenseKey, private: SigningKey) -> LicenseKey:
         message = "the key cannot be signed: it holds something that is no text, or no number"
         raise InvalidValue(message) from None
     header = {"alg": ALGORITHM, "kid": private.kid, "typ": KIND}
-    text = jws.serialize_compact(header, payload, private._key, registry=_registry())  # noqa: SLF001 - of this module
+    text = jws.serialize_compact(header, payload, private._key, registry=_registry())  # noqa: SLF001 - for nothing but this
     try:
         read = TrustedKeys.of(private.public).verify(text)
     except KeyRejected as error:
@@ -214,8 +201,8 @@ def _token(signed: str | bytes) -> _Token:
     if parts is None:
         message = "it must be three parts of base64url with dots between them" if text else "it is empty"
         raise InvalidValue(message)
-    header, payload, signature = (_from_base64(part) for part in parts.groups())
-    kid = _read_header(_json_object(header, "its header"))
+    header, payload, signature = (from_base64url(part) for part in parts.groups())
+    kid = _read_header(json_object(header, "its header"))
     if len(signature) != _SIGNATURE:
         message = f"its signature has {len(signature)} bytes in place of {_SIGNATURE}; was the text cut short?"
         raise InvalidValue(message)
@@ -225,13 +212,13 @@ def _token(signed: str | bytes) -> _Token:
 def _read_header(header: Mapping[str, Any]) -> str:
     """Accept the one header that there is, and find in it who signed."""
     if header.get("typ") != KIND:
-        message = f"it is signed text of another kind (typ must be {KIND!r}, not {_shown(header.get('typ'))})"
+        message = f"it is signed text of another kind (typ must be {KIND!r}, not {shown(header.get('typ'))})"
         raise InvalidValue(message)
     if header.get("alg") != ALGORITHM:
-        message = f"it must be signed with {ALGORITHM} (alg), not {_shown(header.get('alg'))}"
+        message = f"it must be signed with {ALGORITHM} (alg), not {shown(header.get('alg'))}"
         raise InvalidValue(message)
     if unknown := sorted(header.keys() - _HEADER):
-        message = f"its header says {_shown(unknown[0])}, which is not understood here"
+        message = f"its header says {shown(unknown[0])}, which is not understood here"
         raise InvalidValue(message)
     kid = header.get("kid")
     if not isinstance(kid, str):
@@ -259,65 +246,6 @@ def _is_signed(text: str, key: OKPKey) -> bool:
     except JoseError as error:  # of a header blown up by blanks
         message = f"this is no license key: {clean_text(error.description)}"
         raise KeyRejected(message) from None
-
-
-def _to_base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _from_base64(text: str) -> bytes:
-    """Decode base64url in its one spelling: no padding, no bits left over."""
-    try:
-        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except ValueError:
-        data = b""
-    if _to_base64(data) != text:
-        message = "it is not the base64url that an issuer writes; was the text cut short?"
-        raise InvalidValue(message)
-    return data
-
-
-def _json_object(data: bytes | str, what: str) -> dict[str, Any]:
-    """Read a JSON object that any two readers read alike: nothing twice, no NaN, no depth that some cannot hold."""
-    try:
-        found = json.loads(
-            data.decode() if isinstance(data, bytes) else data, object_pairs_hook=_once, parse_constant=_no_number
-        )
-    except InvalidValue as error:
-        message = f"{what} {error}"
-        raise InvalidValue(message) from None
-    except (ValueError, RecursionError):  # also nesting without end, and numbers of thousands of digits
-        found = None
-    if not isinstance(found, dict) or _is_deep(found):
-        message = f"{what} is no JSON object that can be read"
-        raise InvalidValue(message)
-    return found
-
-
-def _is_deep(found: object) -> bool:
-    level: list[Any] = [found]
-    for _ in range(DEEPEST):
-        parts = [value.values() if isinstance(value, dict) else value for value in level]
-        level = [value for part in parts for value in part if isinstance(value, dict | list)]
-    return bool(level)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            message = f"says {_shown(name)} twice"
-            raise InvalidValue(message)
-        found[name] = value
-    return found
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(name)
-
-
-def _shown(value: object) -> str:
-    return repr(clean_text(value)[:_SHOWN]) if isinstance(value, str) else "something else"
 
 
 # ---------------------------------------------------------------------------------------------- what it says
@@ -348,7 +276,7 @@ def _written(expires: dt.date) -> str:
 
 def _read_payload(data: bytes, signed: str) -> LicenseKey:
     try:
-        told = _json_object(data, "it")
+        told = json_object(data, "it")
         _check_version(told.pop("version", None))
         values = {name: _read_field(name, value) for name, value in told.items() if not name.startswith(NOTE)}
         return _made(values, signed)
@@ -380,7 +308,7 @@ def _check_version(version: object) -> None:
 def _read_field(name: str, value: object) -> Any:  # noqa: ANN401 - each field has a type of its own
     read = _FIELDS.get(name)
     if read is None:
-        message = f"the field {_shown(name)} is not understood here, and may restrict what the key allows"
+        message = f"the field {shown(name)} is not understood here, and may restrict what the key allows"
         raise InvalidValue(message)
     try:
         return read(value)
@@ -426,7 +354,7 @@ def _counts(value: object) -> Mapping[str, int]:
             message = "has a name that is empty"
             raise InvalidValue(message)
         if type(count) is not int or not 0 <= count <= MOST:
-            message = f"{_shown(name)} must be a whole number from 0 to {MOST}"
+            message = f"{shown(name)} must be a whole number from 0 to {MOST}"
             raise InvalidValue(message)
     return value
 
@@ -451,186 +379,3 @@ _FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "issued": _moment(rf"{_TIME}(Z|\+00:00)", "an instant in UTC, such as 2025-02-01T08:00:00+00:00"),
 }
 _REQUIRED: Final = frozenset({"id", "type", "zone", "issued"})
-
-
-# ---------------------------------------------------------------------------------------------- keys that sign
-
-
-@attrs.frozen(eq=False)
-class SigningKey:
-    """A private key that signs license keys. It belongs to the issuer, never into a host.
-
-    Attributes:
-        kid: its id, which the license keys that it signs name.
-
-    """
-
-    kid: str
-    _key: OKPKey = attrs.field(repr=False)
-
-    @classmethod
-    def generate(cls) -> Self:
-        """Make a new one; its id is its thumbprint (RFC 7638)."""
-        from joserfc.jwk import OKPKey
-
-        key = OKPKey.generate_key(ALGORITHM)
-        return cls(key.thumbprint(), key)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read one from a file: a private JWK, or PEM without password.
-
-        Raises:
-            InvalidValue: the file cannot be read, or holds no private Ed25519 key.
-
-        """
-        with _naming(path):
-            text = _file_text(path)
-            kid, key = _from_pem(text) if _BEGIN in text else _from_jwk(_json_object(text, "what it holds"))
-            if not key.is_private:
-                message = "this is a public key, which cannot sign; give the private one"
-                raise InvalidValue(message)
-        return cls(kid, key)
-
-    def save(self, path: str | Path) -> None:
-        """Write it to a new file that only its owner can read.
-
-        Raises:
-            InvalidValue: there is something at that path already; it was left alone.
-            OSError: the file cannot be written.
-
-        """
-        try:
-            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            message = f"{path} exists already, and a private key never takes the place of another file"
-            raise InvalidValue(message) from None
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(self.private.encode() + b"\n")
-                file.flush()
-                os.fsync(number)
-        except OSError as error:
-            Path(path).unlink()
-            raise type(error)(error.errno, error.strerror, str(path)) from error
-
-    @property
-    def public(self) -> str:
-        """What a host embeds as its trust: the public JWK in one line of JSON."""
-        return json.dumps({"kty": "OKP", "crv": ALGORITHM, "x": _x(self._key), "kid": self.kid})
-
-    @property
-    def private(self) -> str:
-        """The private JWK in one line of JSON: a secret."""
-        return json.dumps(json.loads(self.public) | {"d": self._key["d"]})
-
-
-# ---------------------------------------------------------------------------------------------- reading either half
-
-
-def _public_keys(given: object) -> list[tuple[str, OKPKey]]:
-    """Read whatever stands for public keys, with their ids."""
-    if isinstance(given, os.PathLike):
-        with _naming(given):
-            return _public_keys(_file_text(given))
-    if isinstance(given, Mapping):
-        jwks = given.get("keys", [given])
-        if not isinstance(jwks, list | tuple) or not all(isinstance(jwk, Mapping) for jwk in jwks):
-            message = "a set of keys must list them (keys), each a JWK"
-            raise InvalidValue(message)
-        return [_public(*_from_jwk(jwk)) for jwk in jwks]
-    if isinstance(given, str) and given.lstrip().startswith("{"):
-        return _public_keys(_json_object(given, "a trusted key"))
-    if isinstance(given, str) and _BEGIN in given:
-        return [_public(*_from_pem(given))]
-    if isinstance(given, SigningKey):
-        return [_public(given.kid, given._key)]  # noqa: SLF001 - of this module
-    message = "a trusted key must be a JWK, PEM text, or the Path of a file with either"
-    raise InvalidValue(message)
-
-
-def _public(kid: str, key: OKPKey) -> tuple[str, OKPKey]:
-    if key.is_private:
-        message = "a private key is no trust, and has no place in a host; give its public half"
-        raise InvalidValue(message)
-    if int.from_bytes(key.public_key.public_bytes_raw(), "little") % 2**255 % _PRIME in _FOR_ANYBODY:
-        message = "a trusted key must not be one for which anybody can sign (a point of small order)"
-        raise InvalidValue(message)
-    return kid, key
-
-
-def _x(key: OKPKey) -> str:
-    """Work out the public half, whatever a JWK says it is."""
-    return _to_base64(key.public_key.public_bytes_raw())
-
-
-def _from_jwk(jwk: Mapping[str, Any]) -> tuple[str, OKPKey]:
-    """Take what makes a key, and its id; nothing else of a JWK counts, unless it says that the key is for other use."""
-    from joserfc.jwk import OKPKey
-
-    if (jwk.get("kty"), jwk.get("crv")) != ("OKP", ALGORITHM):
-        message = f"a key (JWK) must have the kty 'OKP' and the crv {ALGORITHM!r}"
-        raise InvalidValue(message)
-    if jwk.get("use", "sig") != "sig" or jwk.get("alg", ALGORITHM) not in (ALGORITHM, "EdDSA"):
-        message = f"a key (JWK) must be for signatures with {ALGORITHM}; this one's use or alg says otherwise"
-        raise InvalidValue(message)
-    kid = jwk.get("kid")
-    if kid is not None and not (isinstance(kid, str) and _KID.fullmatch(kid)):
-        message = "a key's id (kid) must be 1 to 128 printable ASCII characters"
-        raise InvalidValue(message)
-    known: dict[str, str | list[str]] = {"kty": "OKP", "crv": ALGORITHM, "x": _point("x", jwk.get("x"))}
-    if "d" in jwk:
-        known["d"] = _point("d", jwk["d"])
-    key = OKPKey.import_key(known)
-    if _x(key) != known["x"]:
-        message = "the two halves of a key (JWK), x and d, do not belong together"
-        raise InvalidValue(message)
-    return kid or key.thumbprint(), key
-
-
-def _point(name: str, value: object) -> str:
-    with contextlib.suppress(InvalidValue):
-        if isinstance(value, str) and len(_from_base64(value)) == _POINT:
-            return value
-    message = f"a key (JWK) must have {_POINT} bytes in base64url as its {name}"
-    raise InvalidValue(message)
-
-
-def _from_pem(text: str) -> tuple[str, OKPKey]:
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from joserfc.errors import JoseError
-    from joserfc.jwk import OKPKey
-
-    try:
-        key = OKPKey.import_key(text.encode()) if text.count(_BEGIN) == 1 else None
-    except (ValueError, TypeError, UnsupportedAlgorithm, JoseError):  # TypeError: a password is missing
-        key = None
-    if key is None or key.curve_name != ALGORITHM:
-        message = f"PEM text must hold one {ALGORITHM} key, without a password"
-        raise InvalidValue(message)
-    return key.thumbprint(), key
-
-
-def _file_text(path: str | os.PathLike[str]) -> str:
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-        if len(data) <= LARGEST_FILE:
-            return data.decode("utf-8-sig")
-        why = "it is too large for a file of keys"
-    except UnicodeDecodeError:
-        why = "it is no text"
-    except (OSError, ValueError) as error:  # ValueError: no path at all
-        why = getattr(error, "strerror", None) or str(error)
-    message = f"cannot be read: {why}"
-    raise InvalidValue(message)
-
-
-@contextlib.contextmanager
-def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Begin what is wrong with the name of the file."""
-    try:
-        yield
-    except InvalidValue as error:
-        message = f"{clean_text(os.fspath(path))}: {error}"
-        raise InvalidValue(message) from None

@@ -17,7 +17,8 @@ import click
 
 from licfsm import instants
 from licfsm.adapters.clock import SystemClock
-from licfsm.adapters.keys import LARGEST, SigningKey, TrustedKeys, read_unverified
+from licfsm.adapters.key_pairs import SigningKey
+from licfsm.adapters.keys import LARGEST, TrustedKeys, read_unverified
 from licfsm.adapters.keys import sign as signed_by
 from licfsm.cli.output import FAILED, REFUSED, writing
 from licfsm.errors import InvalidValue, KeyRejected

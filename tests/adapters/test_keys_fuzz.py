@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import OKPKey
 
 import licfsm
-from licfsm.adapters.keys import SigningKey, TrustedKeys, read_unverified, sign
+from licfsm.adapters.key_pairs import SigningKey
+from licfsm.adapters.keys import TrustedKeys, read_unverified, sign
 from licfsm.errors import KeyRejected
 
 CHANGES = 100_000
