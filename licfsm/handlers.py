@@ -139,7 +139,7 @@ def _writes_due(step: Step) -> None:
     """4.4: the targets that do not hold the key yet."""
     for write in step.record.writes:
         if write.retry_at <= step.now:
-            _replace_write(step, write, attrs.evolve(write, retry_at=step.now + TARGET_RETRY))
+            _replace_write(step, write, attrs.evolve(write, retry_at=step.now + TARGET_RETRY, under_way=True))
             step.out.append(fx.WriteTarget(write.target, step.key))
 
 
@@ -384,8 +384,10 @@ def _target_failed(step: Step, event: ev.TargetFailed) -> None:
         if write.target != event.target or event.key != step.key:
             continue
         first = write.told_at is None
-        if first or (step.now - (write.told_at or 0) >= TARGET_MAIL_AGAIN and step.mail_repeat != "none"):
-            _replace_write(step, write, attrs.evolve(write, told_at=step.now))
+        tell_again = first or (step.now - (write.told_at or 0) >= TARGET_MAIL_AGAIN and step.mail_repeat != "none")
+        told_at = step.now if tell_again else write.told_at
+        _replace_write(step, write, attrs.evolve(write, told_at=told_at, under_way=False))
+        if tell_again:
             again = () if first else ("mail",)
             tell(step, "install_target_failed", "warning", only=again, target=event.target, reason=event.reason)
         if first and write.attempt:

@@ -23,6 +23,7 @@ class TargetWrite:
         retry_at: when it is tried again.
         warned: whether the check's session is a warning, since a target of the same key failed.
         told_at: when its failure was last told by mail; None as long as it did not fail.
+        under_way: whether it is being written, as far as anybody knows; after a kill it is written again.
 
     """
 
@@ -31,6 +32,7 @@ class TargetWrite:
     retry_at: int
     warned: bool = False
     told_at: int | None = None
+    under_way: bool = False
 
 
 @attrs.frozen

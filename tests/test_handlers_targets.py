@@ -223,3 +223,27 @@ class TestMails:
         assert (1, 0, 1) == tuple(
             story.told(channel).count("install_target_failed") for channel in ("report", "mail", "log")
         )
+
+
+class TestUnderWay:
+    """7.4: a write that a kill may have cut short is to be known as such."""
+
+    def test_from_the_attempt_until_its_outcome(self, begin: Callable) -> None:
+        """A target is under way once it was to be written, and no longer when it failed."""
+        story = begin("2025-02-10", targets=("one",))
+        story.install(story.renewal(expires="2026-02-14"))
+        seen = [story.record.writes[0].under_way]
+        story.happen(ev.Tick())
+        seen.append(story.record.writes[0].under_way)
+        story.happen(ev.TargetFailed("one", story.key, "no such share"))
+        seen.append(story.record.writes[0].under_way)
+        assert [False, True, False] == seen
+
+    def test_again_at_the_next_attempt(self, begin: Callable) -> None:
+        """An hour later it is tried again (4.4), and under way again."""
+        story = begin("2025-02-10", targets=("one",))
+        story.install(story.renewal(expires="2026-02-14"))
+        story.happen(ev.Tick())
+        story.happen(ev.TargetFailed("one", story.key, "no such share"))
+        story.happen(ev.Tick(), "2025-02-10T01:00")
+        assert story.record.writes[0].under_way

@@ -133,7 +133,7 @@ def encode_record(record: Record) -> tuple[Any, ...]:
         record.latest,
         record.confirm_at,
         record.went_back,
-        _encode([[w.target, w.attempt, w.retry_at, w.warned, w.told_at] for w in writes]) if writes else None,
+        _encode([attrs.astuple(write) for write in writes]) if writes else None,
     )
 
 

@@ -118,7 +118,6 @@ class Drive:
                 self._outbox.clock_stepped()
             if perform:
                 self._performer.perform(wanted)
-                registry.step_due()
             self._prune()
             self._keep_mark()
             due = self.next_due(perform=perform)
@@ -159,7 +158,7 @@ class Drive:
         if self._mark is None or mark != self._mark:  # another process drove it meanwhile
             self._registry.refresh()
             self._registry.catch_up(mark.seen_at if mark and mark.store == self._store.id else 0)
-        self._performer.write_what_is_owed()
+        self._performer.write_again()
         return True
 
     def _keep_mark(self) -> None:
@@ -174,7 +173,9 @@ class Drive:
     def next_due(self, *, perform: bool) -> int:
         """When something is due next, in milliseconds; NEVER where nothing is."""
         due = self._registry.next_due()
-        return min(due, self._outbox.next_at()) if perform else due
+        if not perform:
+            return due
+        return self._clock.now_ms() if self._performer.is_owed() else min(due, self._outbox.next_at())
 
     @property
     def driven(self) -> str:

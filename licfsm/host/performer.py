@@ -52,19 +52,17 @@ class Performer:
         self._server = server
         self.targets = targets
         self._outcomes: list[tuple[str, ev.Event]] = []
-        self._answered: dict[str, int] = {}
 
-    def write_what_is_owed(self) -> None:
-        """Have every key written that a target does not hold yet: a kill may have come before it was."""
+    def write_again(self) -> None:
+        """Have every key written again whose writing a kill may have cut short."""
         registry = self._registry
         with registry.lock:
             registry.writes.clear()
             for entry in registry.entries.values():
-                if entry.lic is not None:
+                if entry.lic is not None and entry.lic.record.writes:
                     key = entry.lic.key
-                    registry.writes.extend(
-                        (entry.id, fx.WriteTarget(write.target, key)) for write in entry.lic.record.writes
-                    )
+                    cut_short = (write for write in entry.lic.record.writes if write.under_way)
+                    registry.writes.extend((entry.id, fx.WriteTarget(write.target, key)) for write in cut_short)
 
     def perform(self, wanted: Callable[[], bool], *, only: str | None = None) -> None:
         """Do what is to be done.
@@ -82,9 +80,18 @@ class Performer:
         def may_go_on() -> bool:
             return wanted() and time.monotonic() < end
 
-        self._ask(may_go_on, only)
-        self._write(may_go_on)
+        while may_go_on():
+            self._ask(may_go_on, only)
+            self._registry.step_due()  # a new key is to be written to its targets at once
+            self._write(may_go_on)
+            if not self.is_owed(only):
+                break
         self._outbox.deliver(may_go_on)
+
+    def is_owed(self, only: str | None = None) -> bool:
+        """Say whether a question waits to be asked, or a key to be written."""
+        asked = (license_id for license_id, _ in self._registry.checking() if only in {None, license_id})
+        return bool(self._registry.writes) or next(asked, None) is not None
 
     # ------------------------------------------------------------------------------------ the server
 
@@ -93,7 +100,7 @@ class Performer:
         self._take_down()
         collected_since = time.monotonic()
         for license_id, attempt in registry.checking():
-            if only not in {None, license_id} or self._answered.get(license_id) == attempt:
+            if only not in {None, license_id}:
                 continue
             if not may_go_on():
                 break
@@ -102,7 +109,6 @@ class Performer:
                 continue
             answer = self._answer(question)
             self._outcomes.append((license_id, _answered(attempt, answer)))
-            self._answered[license_id] = attempt
             late = time.monotonic() - collected_since >= _COLLECT
             if late or len(self._outcomes) >= BATCH:
                 self._take_down()
