@@ -142,23 +142,29 @@ class Drive:
             self._keep_mark()
         finally:
             if not was_held:
-                self._store.sidecar.release()
+                with self._registry.lock:
+                    self._store.sidecar.release()
             self._turn.release()
         return True
 
     def _take_over(self) -> bool:
         """Become the one who drives the store, unless another process does."""
         sidecar = self._store.sidecar
-        if sidecar.held:
-            return True
-        if not sidecar.acquire():
-            self._mark = None
-            return False
-        mark = sidecar.read()
-        if self._mark is None or mark != self._mark:  # another process drove it meanwhile
-            self._registry.refresh()
-            self._registry.catch_up(mark.seen_at if mark and mark.store == self._store.id else 0)
-        self._performer.write_again()
+        with self._registry.lock:  # a command may hold the place for a moment, to tell of a clock that was set
+            if sidecar.held:
+                return True
+            if not sidecar.acquire():
+                self._mark = None
+                return False
+        try:
+            mark = sidecar.read()
+            if self._mark is None or mark != self._mark:  # another process drove it meanwhile
+                self._registry.refresh()
+                self._registry.catch_up(mark.seen_at if mark and mark.store == self._store.id else 0)
+            self._performer.write_again()
+        except BaseException:
+            sidecar.release()  # the place was not taken over whole; the next tick tries again
+            raise
         return True
 
     def _keep_mark(self) -> None:
@@ -181,15 +187,17 @@ class Drive:
     def driven(self) -> str:
         """Who drives the store: ``here``, ``elsewhere`` or ``nobody``."""
         sidecar = self._store.sidecar
-        if sidecar.held:
-            return "here"
-        if sidecar.acquire():
-            sidecar.release()
-            return "nobody"
-        return "elsewhere"
+        with self._registry.lock:
+            if sidecar.held:
+                return "here"
+            if sidecar.acquire():
+                sidecar.release()
+                return "nobody"
+            return "elsewhere"
 
     def let_go(self) -> None:
         """Leave the place to whoever ticks next."""
-        if self._store.sidecar.held:
-            self._keep_mark()
-            self._store.sidecar.release()
+        with self._registry.lock:
+            if self._store.sidecar.held:
+                self._keep_mark()
+                self._store.sidecar.release()
