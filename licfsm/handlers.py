@@ -177,11 +177,11 @@ def _clock_stepped(step: Step, event: ev.ClockStepped) -> None:
     _entitlement_due(step)
     if event.interrupted:
         fire(step, AUTO_UPDATE, "restarted", now)
+    _question_due(step)  # what was missed comes first: its deadline is not held against the user (5.2)
     if record.latest - now > NEAR and not record.went_back:
         record.went_back = True
         tell(step, "clock_went_back", "warning", clock=_utc(now), memory=_utc(record.latest))
         fire(step, AUTO_UPDATE, "clock_went_back", now)
-    _question_due(step)
 
 
 def _correct(step: Step, memory: int) -> None:

@@ -80,8 +80,8 @@ def deadline_missed(step: Step) -> bool:
 
 
 def deadline_missed_away(step: Step) -> bool:
-    """5.2, 7.3: the deadline passed unattended while the host was away in mid-check."""
-    return step.away_since < step.record.give_up_at and deadline_missed(step)
+    """5.2, 7.3: the deadline passed unattended while the host was away in mid-check, automatic update being on."""
+    return not begun_while_off(step) and step.away_since < step.record.give_up_at and deadline_missed(step)
 
 
 def last_chance(step: Step) -> bool:
@@ -221,7 +221,7 @@ def retry_later(step: Step) -> None:
     """4.2: again after the outcome's interval, or when the server says, from the start of the attempt."""
     record = step.record
     rule = step.policy.outcomes[record.last_outcome]
-    asked = min(record.asked_at, step.now)  # a clock set back in mid-check
+    asked = record.asked_at = min(record.asked_at, step.now)  # a clock set back in mid-check
     if step.retry_after is not None:
         shortest, longest = RETRY_AFTER
         record.next_at = asked + min(max(step.retry_after, shortest), longest)

@@ -337,6 +337,30 @@ class TestAwayInMidCheck:
         assert "AutoUpdateDisabled" == story.state.auto_update
 
 
+class TestAwayInMidCheckOfAUser:
+    """A check_now begun in Off has no deadline that could be missed (5.2, 6.3)."""
+
+    def test_excuses_nothing(self, begin: Callable) -> None:
+        """The host sleeps past the deadline in mid-check, and the key's one excuse is still there."""
+        story = begin("2025-03-14T12:00")
+        story.check_now()
+        story.clock.move_to("2025-03-20")
+        story.step_clock(5 * DAY + 12 * HOUR, interrupted=True)
+        assert not story.record.excused
+
+
+class TestClockSetBackInMidCheck:
+    def test_counts_the_attempt_from_the_clock(self, begin: Callable) -> None:
+        """An attempt's start is never later than the clock, so the retry keeps its whole interval (4.2, 7.6)."""
+        story = begin("2025-02-10T09:00", auto_update="Checking")
+        story.shift(-HOUR // 2)
+        story.answer("connection_failed")
+        assert ("2025-02-10T08:30:00+00:00", "2025-02-10T09:30:00+00:00") == (
+            instants.isoformat(story.record.asked_at),
+            story.next_question,
+        )
+
+
 def test_a_question_missed_in_a_suspend_is_asked_when_the_host_wakes(begin: Callable) -> None:
     """What was due while the host slept is asked at once (7.2)."""
     story = begin(auto_update="Scheduled")

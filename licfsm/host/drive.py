@@ -69,7 +69,7 @@ class Drive:
         try:
             if store.mark and store.mark.seq > store.seq:
                 self._drop_old_notices(now)
-            self._registry.catch_up(store.mark.seen_at if store.mark else 0)
+            self._registry.catch_up(store.there_before)
             self._keep_mark()
         finally:
             store.sidecar.release()
@@ -114,8 +114,10 @@ class Drive:
                 return LONGEST_SLEEP
             registry = self._registry
             registry.refresh()
-            if registry.step_due():
-                self._outbox.clock_stepped()
+            registry.step_due()
+            if registry.clock_went_back:
+                registry.clock_went_back = False
+                self._outbox.bring_forward()
             if perform:
                 self._performer.perform(wanted)
             self._prune()
@@ -160,7 +162,7 @@ class Drive:
             mark = sidecar.read()
             if self._mark is None or mark != self._mark:  # another process drove it meanwhile
                 self._registry.refresh()
-                self._registry.catch_up(mark.seen_at if mark and mark.store == self._store.id else 0)
+                self._registry.catch_up(self._store.last_there(mark))
             self._performer.write_again()
         except BaseException:
             sidecar.release()  # the place was not taken over whole; the next tick tries again

@@ -104,8 +104,8 @@ class Outbox:
             )
         return self._next_at
 
-    def clock_stepped(self) -> None:
-        """Try everything again now: its times were told by a clock that was set since."""
+    def bring_forward(self) -> None:
+        """Try everything again now: its times were told by a clock that was set back since."""
         self._rest_until = dict.fromkeys(self._channels, -NEVER)
         self._next_at = None
         self._store.bring_forward(self._clock.now_ms())

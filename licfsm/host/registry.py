@@ -83,6 +83,8 @@ class Registry:
         self.writes: deque[tuple[str, fx.WriteTarget]] = deque()
         self.committed: Callable[[], None] = lambda: None
         """Called after each commit that gives the driver something to do, or changes when it has."""
+        self.clock_went_back = False
+        """Whether the clock was set back since whoever drives last looked here."""
         self.notified: Callable[[], None] = lambda: None
         """Called when there may be notices that are to be delivered."""
         self.subscribers: tuple[Callable[[JournalEntry], None], ...] = ()
@@ -228,10 +230,9 @@ class Registry:
                     if entry.lic is not None:
                         work.step(entry, event)
 
-    def step_due(self) -> bool:
-        """Do what is due, of all licenses (rules.md 7.2), and say whether the clock was set, or the host slept."""
-        stepped = self._has_stepped()
-        if stepped:
+    def step_due(self) -> None:
+        """Do what is due, of all licenses (rules.md 7.2)."""
+        if self._has_stepped():
             with self.work():
                 pass
         tick = ev.Tick()
@@ -239,7 +240,7 @@ class Registry:
             now = self.clock.now_ms()
             due = [entry.id for entry in list(self.entries.values()) if entry.due <= now]
             if not due:
-                return stepped
+                return
             self.step_all([(license_id, tick) for license_id in due])
 
     def next_due(self) -> int:
@@ -285,6 +286,7 @@ class Registry:
         by, slept = self._moved(seen)
         if not (slept or abs(by) >= CLOCK_NOISE):
             return seen
+        self.clock_went_back |= by < 0
         held = self.store.sidecar.held
         if held or self.store.sidecar.acquire():
             for entry in self.entries.values():
@@ -313,6 +315,7 @@ class Registry:
                     work.step(entry, ev.ClockStepped(work.now - since, interrupted=True))
                     self._drop_targets(work, entry)
         self._seen = self._look()
+        self.clock_went_back |= self._seen.now < seen_at
 
     def _change_policy(self, work: Work, entry: Entry) -> None:
         try:

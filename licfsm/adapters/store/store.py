@@ -42,6 +42,7 @@ _STORED: Final = sa.select(licenses, keys.c.signed, policies.c.document).select_
 )
 _CHANGED: Final = sa.select(journal.c.license).where(journal.c.seq > sa.bindparam("seq")).distinct()
 _LATEST: Final = sa.select(sa.func.coalesce(sa.func.max(journal.c.seq), 0))
+_LATEST_AT: Final = sa.select(journal.c.at).order_by(journal.c.seq.desc()).limit(1)
 _WAITING: Final = outbox.c.done_at.is_(None)
 _HEADS: Final = sa.select(sa.func.min(outbox.c.seq)).where(_WAITING).group_by(outbox.c.channel, outbox.c.license)
 """The oldest notice of each license that waits on a channel: none overtakes another."""
@@ -220,6 +221,8 @@ class Store:
         self._data_version = self._look()
         self.mark = mark if mark and mark.store == self.id else None
         """How far it had come, as the file beside it says; None where that file is new, or another store's."""
+        self.there_before = self.last_there(self.mark)
+        """When somebody was last there before it was opened, in milliseconds; 0 where nobody knows."""
 
     def _read_id(self, connection: sa.Connection) -> str:
         found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "store")).scalar()
@@ -391,6 +394,18 @@ class Store:
         )
         with self.writing():
             return sum(int(self._writer.execute(removal).rowcount) for removal in removals)
+
+    def last_there(self, mark: Mark | None) -> int:
+        """When somebody was last there, by the mark or by a later entry of the journal; 0 where nobody knows.
+
+        Args:
+            mark: what the file beside the store says.
+
+        """
+        if mark is not None and mark.store == self.id and mark.seq >= self.seq:
+            return mark.seen_at
+        rows = self._rows(_LATEST_AT)
+        return int(rows[0]["at"]) if rows else 0
 
     def keep_mark(self, seen_at: int) -> Mark:
         """Note how far the store has come, and when that was; only its driver does."""
