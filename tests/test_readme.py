@@ -7,10 +7,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from licfsm import testing
 from licfsm.loading.scenarios import scenario_files
 
 ROOT = Path(__file__).parent.parent
@@ -48,28 +50,41 @@ def test_shown_output_is_what_the_command_prints(command: str, text: str) -> Non
     assert text.splitlines() == lines[: len(text.splitlines())]
 
 
-COMMANDS = re.findall(
-    r"^(licfsm .+?)(?:\s+#.*)?$", "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)), re.MULTILINE
-)
+COMMANDS = [
+    commands
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    if (commands := re.findall(r"^(licfsm .+?)(?:\s+#.*)?$", block, re.MULTILINE))
+]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_shown_commands_run(command: str, tmp_path: Path) -> None:
-    """Every command of licfsm that the README shows ends well, on a story and a policy of the names it uses."""
-    if "png" in command and not shutil.which("dot"):
+@pytest.mark.parametrize("commands", COMMANDS, ids=lambda commands: commands[0])
+def test_shown_commands_run(commands: list[str], tmp_path: Path) -> None:
+    """Every command of licfsm that the README shows ends well, one after another, on files of the names it uses."""
+    if "png" in str(commands) and not shutil.which("dot"):
         pytest.importorskip("pygraphviz")
-    if "--picture" in command:
+    if "--picture" in str(commands):
         pytest.importorskip("altair")
     folder = ROOT / "scenarios"
     shutil.copy(folder / "1-dates" / "1.5-february-has-28-days-of-retry.yaml", tmp_path / "STORY.yaml")
     shutil.copy(folder / "9-your-own-policy" / "sketchpad.yaml", tmp_path)
-    done = licfsm(*shlex.split(command)[1:], folder=tmp_path)
-    assert (0, True) == (done.returncode, "Traceback" not in done.stderr), done.stderr
+    testing.make_world(store=tmp_path / "licenses.db").manager.close()
+    for command in commands:
+        done = licfsm(*shlex.split(command)[1:], folder=tmp_path)
+        assert (0, True) == (done.returncode, "Traceback" not in done.stderr), done.stdout + done.stderr
 
 
 def test_enough_commands_are_shown() -> None:
-    """The commands above are found: drawing, pictures and comparisons."""
-    assert {"diagrams", "replay"} == {command.split()[1] for command in COMMANDS}
+    """The commands above are found: keys, stores, drawing, pictures and comparisons."""
+    shown = {command.split()[1] for commands in COMMANDS for command in commands}
+    assert {"diagrams", "doctor", "key", "replay"} == shown
+
+
+def test_the_example_of_a_hosts_test_is_that_of_the_module() -> None:
+    """What the README shows is what `licfsm.testing` says of itself, and a test of that module lives it."""
+    (example,) = blocks("example")
+    assert textwrap.indent(example[1], "    ").splitlines() == [
+        line for line in str(testing.__doc__).splitlines() if line.startswith("    ")
+    ]
 
 
 def test_the_python_snippet_runs() -> None:

@@ -6,6 +6,7 @@ import click
 
 from licfsm import __version__
 from licfsm.cli.diagrams import diagrams
+from licfsm.cli.doctor import doctor
 from licfsm.cli.explain import explain
 from licfsm.cli.key import key
 from licfsm.cli.replay import replay
@@ -21,6 +22,7 @@ def main() -> None:
 
 
 main.add_command(diagrams)
+main.add_command(doctor)
 main.add_command(explain)
 main.add_command(key)
 main.add_command(replay)
