@@ -227,18 +227,29 @@ class LicenseManager:
         while True:
             self._check()
             self._registry.refresh()
-            record = self._registry.entries[license_id].live().record
-            if record.auto_update != CHECKING or record.attempt != attempt:
-                found = [entry for entry in self.sessions(license_id) if entry.attempt == attempt]
-                if record.auto_update != CHECKING or (found and found[-1].outcome):
-                    return found[-1] if found else None
-                attempt = record.attempt
+            if ended := self._ended(license_id, attempt):
+                return ended
             left = end - time.monotonic()
             if left <= 0:
                 return None
             if self._driver.alive or not self._drive.perform_for(license_id, self._wanted):
                 with self._changed:
                     self._changed.wait(min(left, _POLL))
+
+    def _ended(self, license_id: str, attempt: int) -> SessionEntry | None:
+        """Find the session entry of an attempt; that of the attempt which took its place, where it was interrupted."""
+        record = self._registry.entries[license_id].live().record
+        if record.auto_update == CHECKING and record.attempt == attempt:
+            return None
+        sessions = {entry.attempt: entry for entry in self.sessions(license_id)}
+        while (entry := sessions.get(attempt)) and entry.outcome is None:
+            if record.auto_update == CHECKING and record.attempt == attempt + 1:
+                return None if record.asked_at == instants.to_ms(entry.ended) else entry
+            following = sessions.get(attempt + 1)
+            if following is None or following.started != entry.ended:
+                break
+            attempt += 1
+        return entry
 
     # ------------------------------------------------------------------------------------ what is
 

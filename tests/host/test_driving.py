@@ -253,6 +253,30 @@ class TestClock:
             (session.attempt, session.outcome) for session in made.manager.sessions()
         ]
 
+    def test_of_a_host_that_slept_does_not_mislead_whoever_waits(self, world: Callable) -> None:
+        """Who waits for a check that is interrupted gets the outcome of the one that took its place."""
+        made = world()
+
+        def sleep(_question: licfsm.Question) -> licfsm.Answer:
+            made.clock.sleep(made.clock.now.add(hours=1))
+            made.server.will("generation_failed")
+            return licfsm.Answer("up_to_date")
+
+        made.server.will(sleep)
+        session = made.manager.check_now(wait=LONG)
+        assert (2, "generation_failed") == (session.attempt, session.outcome)
+
+    def test_of_a_check_that_is_called_off_is_waited_for_no_longer(self, world: Callable) -> None:
+        """Who waits for a check that is called off gets the entry that says so."""
+        made = world()
+
+        def call_off(_question: licfsm.Question) -> licfsm.Answer:
+            made.manager.disable_auto_update()
+            return licfsm.Answer("up_to_date")
+
+        made.server.will(call_off)
+        assert None is made.manager.check_now(wait=LONG).outcome
+
     def test_without_a_running_time_is_taken_as_it_is(self, license_world: Callable) -> None:
         """A host's own clock need only tell the time."""
 
