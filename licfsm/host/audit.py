@@ -56,7 +56,7 @@ def replay_journal(
                     _adapt(lic, options)
                 lic = licenses[row["license"]]
                 lic.step(event, row["at"])
-        except (LicfsmError, LookupError, TypeError, ValueError) as error:
+        except (LicfsmError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             message = f"journal entry {row['seq']} of license {row['license']} cannot be replayed: {error}"
             raise StoreDamaged(message) from error
     return licenses

@@ -51,6 +51,7 @@ EVENTS: Final[Mapping[str, type]] = {
 }
 """The names of events in the journal."""
 
+_SPAN_PARTS: Final = 4
 _NAMES: Final = {kind: name for name, kind in EVENTS.items()}
 _FIELDS: Final[dict[type, tuple[tuple[str, object], ...]]] = {
     kind: tuple((field.name, field.default) for field in attrs.fields(kind)) for kind in EVENTS.values()
@@ -95,8 +96,8 @@ def decode_event(
         if "policy" in values:
             values["policy"] = policy_of(values["policy"])
         event: ev.Event = EVENTS[name](**values)
-    except (KeyError, TypeError, ValueError) as error:
-        message = f"the journal holds no event that can be read: {name} {details}"
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        message = f"the journal holds no event that can be read: {name} {str(details)[:200]}"
         raise StoreDamaged(message) from error
     return event
 
@@ -138,12 +139,16 @@ def encode_record(record: Record) -> tuple[Any, ...]:
 
 
 def decode_record(row: Mapping[str, Any]) -> Record:
-    """Read a record back from its columns.
+    """Read a record back from its row.
 
     Raises:
         StoreDamaged: a column holds what this package never wrote there; the message names it.
 
     """
+    for name in ("version", "notices"):
+        if not _is_count(row[name]):
+            message = f"{name} cannot be {str(row[name])[:60]!r}"
+            raise StoreDamaged(message)
     record = Record(**{name: _read_column(name, row[name]) for name in Record.__slots__})
     if record.auto_update == CHECKING and record.origin is None:
         message = "origin cannot be nothing in Checking"
@@ -159,7 +164,9 @@ _STATES: Final[Mapping[str, tuple[object, ...]]] = {
     "last_outcome": ("", *OUTCOMES),
 }
 _FLAGS: Final = frozenset({"by_user", "excused", "failing", "held", "went_back"})
-_COUNTS: Final = {"attempt": NEVER, "told": 7}
+_COUNTS: Final = {"attempt": 1 << 53, "told": 7}
+_DEADLINES: Final = frozenset({"next_at", "give_up_at", "confirm_at"})
+"""Times that may be never."""
 
 
 def _read_column(name: str, value: Any) -> Any:
@@ -174,7 +181,7 @@ def _read_column(name: str, value: Any) -> Any:
         elif name in _COUNTS:
             good = type(value) is int and 0 <= value <= _COUNTS[name]
         else:
-            good = _is_instant(value)
+            good = _is_instant(value) or (name in _DEADLINES and value == NEVER)
     except (ValueError, TypeError, RecursionError):
         good = False
     if not good:
@@ -184,14 +191,18 @@ def _read_column(name: str, value: Any) -> Any:
 
 
 def _is_instant(value: object) -> bool:
-    return type(value) is int and (EARLIEST <= value <= LATEST or value == NEVER)
+    return type(value) is int and EARLIEST <= value <= LATEST
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _COUNTS["attempt"]
 
 
 def _read_mailed(text: str | None) -> FailureMail | None:
     if text is None:
         return None
     outcome, at, repeats = json.loads(text)
-    if outcome not in OUTCOMES or not _is_instant(at) or type(repeats) is not int:
+    if outcome not in OUTCOMES or not _is_instant(at) or not _is_count(repeats):
         raise ValueError(text)
     return FailureMail(outcome, at, repeats)
 
@@ -199,8 +210,10 @@ def _read_mailed(text: str | None) -> FailureMail | None:
 def _read_writes(text: str | None) -> tuple[TargetWrite, ...]:
     writes = tuple(TargetWrite(*values) for values in json.loads(text)) if text is not None else ()
     for write in writes:
+        numbers = _is_count(write.attempt) and _is_instant(write.retry_at)
         told = write.told_at is None or _is_instant(write.told_at)
-        if not (isinstance(write.target, str) and type(write.attempt) is int and _is_instant(write.retry_at) and told):
+        flags = isinstance(write.warned, bool) and isinstance(write.under_way, bool)
+        if not (isinstance(write.target, str) and numbers and told and flags):
             raise ValueError(text)
     return writes
 
@@ -215,8 +228,14 @@ _TEXTS: Final[Mapping[str, Callable[[Any], Any]]] = {"mailed": _read_mailed, "wr
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter()
     converter.register_unstructure_hook(Span, lambda span: [span.months, span.days, span.ms, span.text])
-    converter.register_structure_hook(Span, lambda value, _: Span(*value))
+    converter.register_structure_hook(Span, lambda value, _: _read_span(*value))
     return converter
+
+
+def _read_span(months: object, days: object, ms: object, text: object) -> Span:
+    if not (type(months) is int and type(days) is int and type(ms) is int and isinstance(text, str)):
+        raise TypeError(text)
+    return Span(months, days, ms, text)
 
 
 @functools.lru_cache(maxsize=64)
@@ -228,8 +247,16 @@ def encode_policy(policy: Policy) -> tuple[str, str]:
         name: {part: value for part, value in outcome.items() if part != "text"}
         for name, outcome in document["outcomes"].items()
     }
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    plain = json.dumps(_wordless(decides), sort_keys=True)
+    digest = hashlib.sha256(plain.encode()).hexdigest()
     return digest[:32], json.dumps(document)
+
+
+def _wordless(value: Any) -> Any:
+    """Leave out the words in which a length of time was written: two weeks are 14 days."""
+    if isinstance(value, dict):
+        return {name: _wordless(part) for name, part in value.items()}
+    return value[:3] if isinstance(value, list) and len(value) == _SPAN_PARTS else value
 
 
 @functools.lru_cache(maxsize=64)

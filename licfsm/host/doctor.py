@@ -64,6 +64,9 @@ _AT_LIMIT: Final = (
     "SELECT name FROM sqlite_sequence WHERE typeof(seq) <> 'integer' OR seq >= :limit OR seq < 0"
     " UNION SELECT 'licenses' FROM licenses WHERE max(abs(version / 2), abs(notices / 2)) >= :limit / 2"
     " UNION SELECT 'journal' FROM journal WHERE seq >= :limit"
+    " UNION SELECT 'sessions' FROM sessions WHERE seq >= :limit"
+    " UNION SELECT 'outbox' FROM outbox WHERE seq >= :limit"
+    " UNION SELECT 'keys' FROM keys WHERE id >= :limit"
     " UNION SELECT 'outbox' FROM outbox WHERE attempts >= :limit OR attempts < 0"
 )
 
@@ -196,6 +199,22 @@ def examine(
     """
     path = Path(path)
     _check_kind(path)
+    with _told(path):
+        return _examined(path, trust, watch or (lambda _: None))
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell that a store cannot be read; of one that is damaged SQLite also says what is no text."""
+    try:
+        with told_as_store_error(path):
+            yield
+    except UnicodeDecodeError as error:
+        message = f"{path} is damaged: what SQLite says of it cannot be read; {_BACKUP}"
+        raise StoreDamaged(message) from error
+
+
+def _examined(path: Path, trust: TrustedKeys | None, watch: Callable[[float], None]) -> Examination:
     sidecar = Sidecar(path.with_name(f"{path.name}.lock"))
     try:
         mark = sidecar.read()  # before the journal, which can then only be longer
@@ -205,8 +224,8 @@ def examine(
         driven = _driver(sidecar)
     finally:
         sidecar.close()
-    with told_as_store_error(path), closing(_connect(path)) as connection:
-        return _Examiner(path, connection, trust, watch or (lambda _: None)).examine(mark, driven)
+    with closing(_connect(path)) as connection:
+        return _Examiner(path, connection, trust, watch).examine(mark, driven)
 
 
 def _check_kind(path: Path) -> None:
@@ -292,13 +311,15 @@ class _Examiner:
         version, store = self._identity()
         self._check_tables()
         self.connection.set_progress_handler(self._beat, 500_000)
+        self.connection.set_progress_handler(self._beat, 500_000)
         ours = mark if mark and mark.store == store else None
         states: Counter[tuple[str, str]] = Counter()
         licenses: list[Examined] = []
         queues: list[Queue] = []
         with self._part("the file"):
-            self._count()
             self._check_pages()
+        with self._part("the file"):
+            self._count()
         with self._part("table policies"):
             self._read_policies()
         for table in _READERS:
@@ -349,7 +370,7 @@ class _Examiner:
             )
             raise StoreError(message)
         found = self._one("SELECT max(value) AS it FROM meta WHERE name = 'store'")["it"]
-        if not isinstance(found, str):
+        if not isinstance(found, str) or self.garbled:
             message = f"{self.path} is damaged: it does not say which store it is; {_BACKUP}"
             raise StoreDamaged(message)
         return version, found
@@ -371,8 +392,7 @@ class _Examiner:
                 self._find(f"it holds what licfsm never made: {there[name]} {clean_text(name)[:60]}", _BACKUP)
 
     def _count(self) -> None:
-        """Find out how much there is to do, and have SQLite tell that it is at it."""
-        self.connection.set_progress_handler(self._beat, 500_000)
+        """Find out how much there is to do."""
         counts = (self._one(f"SELECT count(*) AS n FROM {name}")["n"] for name in ("licenses", *_READERS))  # noqa: S608
         self.total = sum(counts) or 1
 
@@ -476,8 +496,8 @@ class _Examiner:
                 self._find(
                     "its row holds text that is no UTF-8, so no manager opens the store", _BACKUP, clean_text(row["id"])
                 )
-            garbled = self.garbled
             examined = self._license(row, clean_text(row["id"]))
+            garbled = self.garbled
             trouble = len(self.findings) > before
             states[examined.entitlement or "-", examined.auto_update or "-"] += 1
             if trouble or sum(states.values()) <= MANY:
@@ -536,17 +556,18 @@ class _Examiner:
 
     def _journal(self, row: Mapping[str, Any], record: Record, key: LicenseKey | None, name: str) -> str:
         """Live through the license's journal again, and compare what it leads to with its row."""
-        if self.trust is None or key is None:
+        trust = self.trust
+        if trust is None or key is None:
             return "not checked: its key was not verified"
         begin = self.begins.get(row["id"], 0)
         opening = max((seq for seq in self.openings if self.whole_from <= seq < begin), default=None)
         if opening is None:
             return "not checked: it does not reach back to its beginning"
-        keys, strangers = self._keys(row["id"])
+        keys, doubtful = self._keys(row["id"], name, trust)
         try:
             lived = replay_journal(self._lived(row["id"], begin, opening), keys, self.policies)[row["id"]]
-        except _BROKEN as error:
-            if strangers:
+        except Exception as error:  # of the machines as well, which are told what cannot have happened
+            if doubtful:
                 return "not checked: an earlier key could not be verified"
             self._find(str(error), _BACKUP, name)
             return "differs"
@@ -566,20 +587,26 @@ class _Examiner:
         query = "SELECT * FROM journal WHERE (license = '' AND seq >= ?) OR (license = ? AND seq >= ?) ORDER BY seq"
         return self._rows(query, (opening, license_id, begin))
 
-    def _keys(self, license_id: str) -> tuple[dict[int, LicenseKey], int]:
-        """Read the keys that a license ever had, and count those that cannot be verified."""
-        keys, strangers = {}, 0
+    def _keys(self, license_id: str, name: str, trust: TrustedKeys) -> tuple[dict[int, LicenseKey], bool]:
+        """Read the keys that a license ever had, and say whether there are some that cannot be verified."""
+        keys: dict[int, LicenseKey] = {}
+        doubtful = False
         for row in self._rows("SELECT id, signed FROM keys WHERE license = ?", (license_id,)):
             try:
-                keys[row["id"]] = self.trust.verify(row["signed"]) if self.trust else None
+                read_unverified(row["signed"])
+            except KeyRejected as error:
+                self._find(f"key number {row['id']} cannot be read: {error}", f"{_BACKUP} if it is wanted", name)
+            try:
+                keys[row["id"]] = trust.verify(row["signed"])
             except KeyRejected:
-                strangers += 1
-        return {number: key for number, key in keys.items() if key is not None}, strangers
+                doubtful = True
+        return keys, doubtful
 
     # ------------------------------------------------------------------------------------ reading
 
     def _rows(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> Iterator[Mapping[str, Any]]:
-        yield from self.connection.execute(query, values)
+        for row in self.connection.execute(query, values):  # noqa: UP028 - a cursor that is left behind is not to be closed late
+            yield row
 
     def _one(self, query: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.connection.execute(query).fetchone()

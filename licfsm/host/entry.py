@@ -66,14 +66,26 @@ class Entry:
             raise NotInstalled(f"license {self.id}: {self.trouble}" if self.trouble else message)
         return self.lic
 
-    def settle(self) -> None:
-        """Derive what is asked often from what was committed."""
+    def settle(self, policy: Policy) -> None:
+        """Derive what is asked often from what was committed.
+
+        Args:
+            policy: the host's, by which alone is judged what the key allows, whatever the store says.
+
+        """
         if self.lic is None:
             self.due, self.rights = NEVER, None
         else:
             lic = self.lic
             self.due = lic.due()
-            self.rights = Rights(lic.record.entitlement, lic.record.latest, lic.dates, lic.key, lic.policy)
+            if lic.policy is policy:
+                dates = lic.dates
+            elif lic.key.type in policy.grace:
+                dates = policy.dates(lic.key)
+            else:
+                self.rights = None
+                return
+            self.rights = Rights(lic.record.entitlement, lic.record.latest, dates, lic.key, policy)
 
 
 class Before(NamedTuple):

@@ -31,7 +31,7 @@ from licfsm.host.outbox import Outbox
 from licfsm.host.performer import Performer
 from licfsm.host.registry import Registry
 from licfsm.host.settings import Settings, read_key
-from licfsm.host.values import JournalEntry, SessionEntry, Status, ToldNotice
+from licfsm.host.values import JournalEntry, SessionEntry, Status, ToldNotice, read_row
 from licfsm.host.view import as_of_now, status_of
 from licfsm.instants import NEVER, Span
 from licfsm.lifecycle import CHECKING, FREE_MODE, GRACE
@@ -343,7 +343,9 @@ class LicenseManager:
             StoreError: the store cannot be read.
 
         """
-        return tuple(JournalEntry.of(row) for row in self._store.entries(self._known(license_id), limit=limit))
+        return tuple(
+            read_row(JournalEntry.of, row) for row in self._store.entries(self._known(license_id), limit=limit)
+        )
 
     def sessions(self, license_id: str | None = None, *, limit: int = 100) -> tuple[SessionEntry, ...]:
         """Read the session entries of checks (rules.md 8.1); the latest, in order.
@@ -357,7 +359,9 @@ class LicenseManager:
             StoreError: the store cannot be read.
 
         """
-        return tuple(SessionEntry.of(row) for row in self._store.session_rows(self._known(license_id), limit=limit))
+        return tuple(
+            read_row(SessionEntry.of, row) for row in self._store.session_rows(self._known(license_id), limit=limit)
+        )
 
     def notices(self, license_id: str | None = None, *, limit: int = 100) -> tuple[ToldNotice, ...]:
         """Read what was told, or waits to be, on all channels (rules.md 8.2); the latest, in order.
@@ -371,7 +375,9 @@ class LicenseManager:
             StoreError: the store cannot be read.
 
         """
-        return tuple(ToldNotice.of(row) for row in self._store.notice_rows(self._known(license_id), limit=limit))
+        return tuple(
+            read_row(ToldNotice.of, row) for row in self._store.notice_rows(self._known(license_id), limit=limit)
+        )
 
     def subscribe(self, function: Callable[[JournalEntry], None]) -> Callable[[], None]:
         """Have a function called with every journal entry from now on, after it was stored.

@@ -24,7 +24,7 @@ from licfsm.errors import InvalidValue, KeyRejected, LicfsmError, StoreDamaged
 from licfsm.host.codec import decode_policy, decode_record, encode_policy
 from licfsm.host.entry import Entry
 from licfsm.host.settings import Settings
-from licfsm.host.values import JournalEntry
+from licfsm.host.values import JournalEntry, read_row
 from licfsm.host.work import Work
 from licfsm.instants import MINUTE, NEVER
 from licfsm.key import LicenseKey, clean_text, valid_id
@@ -92,6 +92,8 @@ class Registry:
         self._told_to = 0
         self._telling = threading.Lock()
         self._kept_policies: dict[Policy, str] = {}
+        self._opened = False
+        """Whether the journal says last that it was this manager under whose settings the licenses run."""
         self._seen = self._look()
         with self.lock, store.writing() as transaction:
             store.news(transaction)
@@ -112,6 +114,7 @@ class Registry:
         details = json.dumps(options)
         if transaction.last_details("") != details:
             transaction.add_entry("", self.clock.now_ms(), OPENED, details, None, None)
+        self._opened = True
 
     def _keep_policy(self, transaction: Transaction) -> Callable[[Policy], str]:
         """Make a function that finds a policy's digest, and sees to it that the store keeps the policy."""
@@ -134,7 +137,7 @@ class Registry:
         except LicfsmError as error:
             entry.trouble = f"{clean_text(str(error))}; {_MEND}"
             logger.error("license %s: %s", clean_text(entry.id), entry.trouble, extra={"license": entry.id})
-        entry.settle()
+        entry.settle(self.policy)
         self.entries[entry.id] = entry
 
     def _license(self, row: Row) -> License | None:
@@ -149,6 +152,9 @@ class Registry:
         policy = self.policy
         if row["policy"] != encode_policy(policy)[0]:
             policy = decode_policy(row["document"] or "")
+            if encode_policy(policy)[0] != row["policy"]:
+                message = "the policy that it ran under was changed in the store"
+                raise StoreDamaged(message)
         return License(key, policy, clock=self.clock, record=record, **self._options)
 
     def _verified(self, signed: str, license_id: str) -> LicenseKey:
@@ -186,9 +192,10 @@ class Registry:
                 with self.store.writing() as transaction:
                     news = self.store.news(transaction)
                     if news:
+                        self._opened &= "" not in news
                         for row in transaction.read(news):
                             self._read(row)
-                    work = Work(transaction, self.clock.now_ms(), self._keep_policy(transaction))
+                    work = Work(transaction, self.clock.now_ms(), self._keep_policy(transaction), self._about_to_step)
                     seen = self._watch(work) if watch else self._seen
                     yield work
                     work.save()
@@ -201,7 +208,7 @@ class Registry:
                 raise
             self._seen = seen
             for entry in work.changed.values():
-                entry.settle()
+                entry.settle(self.policy)
             self.writes.extend(work.writes)
         if work.notices or news:
             self.notified()
@@ -209,6 +216,10 @@ class Registry:
             self._tell()
         if work.changed:
             self.committed()
+
+    def _about_to_step(self, transaction: Transaction) -> None:
+        if not self._opened:
+            self._note_opening(transaction)
 
     def step(self, license_id: str, event: ev.Event) -> list[fx.Effect]:
         """Tell one license of an event.
@@ -406,7 +417,7 @@ class Registry:
             try:
                 for row in self.store.entries(None, after=self._told_to):
                     self._told_to = row["seq"]
-                    entry = JournalEntry.of(row)
+                    entry = read_row(JournalEntry.of, row)
                     for subscriber in self.subscribers:
                         try:
                             subscriber(entry)

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import attrs
 import pendulum
 
 from licfsm import instants
+from licfsm.errors import StoreDamaged
+from licfsm.key import clean_text
 
-__all__ = ["JournalEntry", "Pending", "SessionEntry", "Status", "ToldNotice", "Transition"]
+__all__ = ["JournalEntry", "Pending", "SessionEntry", "Status", "ToldNotice", "Transition", "read_row"]
+
+_Value = TypeVar("_Value")
+
+
+def read_row(read: Callable[[Mapping[str, Any]], _Value], row: Mapping[str, Any]) -> _Value:
+    """Read a value from a row of the store, which perhaps was changed by hand.
+
+    Raises:
+        StoreDamaged: the row cannot be what this package wrote.
+
+    """
+    try:
+        return read(row)
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+        message = f"row {row['seq']} of license {clean_text(row['license'])} cannot be read; see licfsm doctor"
+        raise StoreDamaged(message) from error
 
 
 @attrs.frozen

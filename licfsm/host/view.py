@@ -60,6 +60,8 @@ def status_of(
 
 def _undelivered(waiting: Sequence[Waiting], lic: License | None) -> Iterator[Pending]:
     for channel in waiting:
-        yield Pending(channel.channel, channel.notices, instants.from_ms(channel.since), channel.error)
+        known = instants.EARLIEST <= channel.since <= instants.LATEST  # or the store was changed by hand
+        since = instants.from_ms(channel.since) if known else None
+        yield Pending(channel.channel, channel.notices, since, channel.error)
     for write in lic.record.writes if lic else ():
         yield Pending(write.target, 1, None, "could not be written" if write.told_at is not None else None)

@@ -23,8 +23,15 @@ _UNTOLD: Final = (ev.Tick, ev.ClockStepped, ev.Restarted)
 class Work:
     """What is done within one transaction."""
 
-    def __init__(self, transaction: Transaction, now: int, keep_policy: Callable[[Policy], str]) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        now: int,
+        keep_policy: Callable[[Policy], str],
+        about_to_step: Callable[[Transaction], None],
+    ) -> None:
         """Begin with nothing."""
+        self._about_to_step = about_to_step
         self._keep_policy = keep_policy
         self.transaction = transaction
         self.now = now
@@ -52,6 +59,7 @@ class Work:
         effects = lic.step(event, self.now)
         if not effects and isinstance(event, _UNTOLD) and not self._matters(event, before, lic.record):
             return effects
+        self._about_to_step(self.transaction)
         name, details = encode_event(event, lambda other: self._number(entry, key, number, other))
         self.changed[entry.id] = entry
         moves: list[fx.Moved] = []

@@ -18,6 +18,7 @@ from sqlalchemy.pool import StaticPool
 
 from licfsm.adapters.store.tables import HEAD, SCHEMA, meta
 from licfsm.errors import StoreDamaged, StoreError, StoreTooNew
+from licfsm.key import clean_text
 
 __all__ = ["APPLICATION", "MEMORY", "check_file", "make_engine", "prepare", "told_as_store_error"]
 
@@ -31,6 +32,7 @@ BUSY_SECONDS: Final = 10.0
 _HEADER: Final = b"SQLite format 3\x00"
 _RESTORE: Final = "restore it from a backup, or move it away and install the license keys again"
 _DAMAGED: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+_WRONG_TABLES: Final = ("no such table", "no such column", "malformed")
 _WORDS: Final = {
     "SQLITE_BUSY": f"another program has kept it locked for {BUSY_SECONDS:g} seconds; try again when that one is done",
     "SQLITE_LOCKED": "it is locked within this program",
@@ -57,11 +59,14 @@ def told_as_store_error(path: str | Path) -> Iterator[None]:
         origin = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         name = getattr(origin, "sqlite_errorname", "") or ""
         code = "_".join(name.split("_")[:2])
-        if code in _DAMAGED:
+        if code in _DAMAGED or str(origin).startswith(_WRONG_TABLES):
             message = f"{path} is damaged ({origin}); it was left as it is: {_RESTORE}"
             raise StoreDamaged(message) from error
         message = f"{path}: {_WORDS.get(code, origin)}"
         raise StoreError(message) from error
+    except (OverflowError, UnicodeError) as error:
+        message = f"{path} holds what no store of ours does ({clean_text(str(error))}); {_RESTORE}"
+        raise StoreDamaged(message) from error
 
 
 def check_file(path: Path, *, began: bool) -> bool:

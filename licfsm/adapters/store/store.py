@@ -42,6 +42,7 @@ _STORED: Final = sa.select(licenses, keys.c.signed, policies.c.document).select_
 )
 _CHANGED: Final = sa.select(journal.c.license).where(journal.c.seq > sa.bindparam("seq")).distinct()
 _LATEST: Final = sa.select(sa.func.coalesce(sa.func.max(journal.c.seq), 0))
+_LAST_SEQ: Final = 1 << 62
 _LATEST_AT: Final = sa.select(journal.c.at).order_by(journal.c.seq.desc()).limit(1)
 _WAITING: Final = outbox.c.done_at.is_(None)
 _HEADS: Final = sa.select(sa.func.min(outbox.c.seq)).where(_WAITING).group_by(outbox.c.channel, outbox.c.license)
@@ -202,6 +203,9 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         """Open a store, or make a new one where there is none."""
         self.path: str | Path = MEMORY if str(path) == MEMORY else Path(path)
+        if isinstance(self.path, Path) and not self.path.name:
+            message = f"{str(path)!r} is no file; name one for the store"
+            raise StoreError(message)
         in_memory = isinstance(self.path, str)
         self.sidecar = Sidecar(None if isinstance(self.path, str) else self.path.with_name(self.path.name + ".lock"))
         mark = self.sidecar.read()
@@ -216,6 +220,9 @@ class Store:
         with self._reading() as connection:
             self.id = self._read_id(connection)
             self.seq = int(connection.execute(_LATEST).scalar_one())
+        if self.seq >= _LAST_SEQ:
+            message = f"{self.path} is damaged: its journal is numbered beyond all measure; restore it from a backup"
+            raise StoreDamaged(message)
         with told_as_store_error(self.path):
             self._writer = self._engine.connect()
         self._data_version = self._look()
@@ -351,20 +358,16 @@ class Store:
 
     def waiting(self, license_id: str | None = None) -> list[Waiting]:
         """Tell what waits, by channel."""
-        which = [_WAITING] if license_id is None else [_WAITING, outbox.c.license == license_id]
-        query = (
-            sa.select(
-                outbox.c.channel,
-                sa.func.count().label("notices"),
-                sa.func.min(outbox.c.at).label("since"),
-                sa.func.max(outbox.c.attempts).label("attempts"),
-                sa.func.max(outbox.c.error).label("error"),
-            )
-            .where(*which)
-            .group_by(outbox.c.channel)
-            .order_by(outbox.c.channel)
-        )
-        return [Waiting(**row) for row in self._rows(query)]
+        query = sa.select(outbox.c.channel, outbox.c.at, outbox.c.attempts, outbox.c.error).where(_WAITING)
+        if license_id is not None:
+            query = query.where(outbox.c.license == license_id)
+        found: dict[str, Waiting] = {}
+        for row in self._rows(query.order_by(outbox.c.channel, outbox.c.next_at)):
+            name, error = row["channel"], row["error"]
+            old = found.get(name, Waiting(name, 0, row["at"], 0, None))
+            since, attempts = min(old.since, row["at"]), max(old.attempts, row["attempts"])
+            found[name] = Waiting(name, old.notices + 1, since, attempts, error or old.error)
+        return list(found.values())
 
     # ------------------------------------------------------------------------------------ upkeep
 
