@@ -390,7 +390,7 @@ class Registry:
                     raise KeyRejected(message)
                 work.hold(entry)
                 entry.lic = License(key, self.policy, clock=self.clock, **self._options)
-                entry.trouble = ""
+                entry.key_number, entry.trouble = None, ""
                 work.step(entry, ev.FirstInstalled(key))
             else:
                 work.step(entry, ev.Install(key, force))
