@@ -42,8 +42,8 @@ def clean_text(text: str) -> str:
 
 def valid_id(value: str) -> str:
     """Take a license id, or raise InvalidValue (rules.md 8.3)."""
-    if not _ID.fullmatch(value):
-        message = f"license id {value[:64]!r} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -"
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        message = f"license id {str(value)[:64]!r} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -"
         raise InvalidValue(message)
     return value
 

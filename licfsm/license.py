@@ -430,6 +430,9 @@ def spread_offset(license_id: str, spread: Span) -> int:
 def _answered(arrival: tuple[int, int, Answer], installed: LicenseKey) -> ev.Answered:
     _, attempt, answer = arrival
     key = answer.key(installed) if callable(answer.key) else answer.key
+    if isinstance(key, str):
+        message = "a License verifies no signed text; answer with the verified key, or use a LicenseManager"
+        raise InvalidValue(message)
     return ev.Answered(attempt, answer.outcome, key, answer.retry_after, answer.signed_time)
 
 

@@ -59,8 +59,9 @@ class Answer:
 
     Attributes:
         outcome: one of `policy.OUTCOMES`.
-        key: the verified key that came with ``new_key``; a simulated server may give a function that makes it
-            out of the key that is installed when the answer arrives.
+        key: the key that came with ``new_key``. A manager takes its signed text as well, and verifies it in any
+            case; a simulated server may give a function that makes it out of the key that is installed when the
+            answer arrives.
         retry_after: when the server wants to be asked again, in milliseconds.
         signed_time: the time the server signed, in milliseconds; None where it signed none.
         takes: how long the answer was under way, in milliseconds; simulated servers only.
@@ -68,7 +69,7 @@ class Answer:
     """
 
     outcome: str
-    key: LicenseKey | Callable[[LicenseKey], LicenseKey] | None = None
+    key: LicenseKey | str | Callable[[LicenseKey], LicenseKey] | None = None
     retry_after: int | None = None
     signed_time: int | None = None
     takes: int = 0

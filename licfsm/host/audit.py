@@ -12,7 +12,7 @@ from typing import Any
 from licfsm import events as ev
 from licfsm.adapters.clock import ManualClock
 from licfsm.adapters.store import Row
-from licfsm.errors import LicfsmError, StoreDamaged
+from licfsm.errors import StoreDamaged
 from licfsm.host.codec import decode_event
 from licfsm.host.registry import ADDED, OPENED
 from licfsm.instants import Span
@@ -56,7 +56,7 @@ def replay_journal(
                     _adapt(lic, options)
                 lic = licenses[row["license"]]
                 lic.step(event, row["at"])
-        except (LicfsmError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except Exception as error:  # of the machines as well, which tell what cannot have happened
             message = f"journal entry {row['seq']} of license {row['license']} cannot be replayed: {error}"
             raise StoreDamaged(message) from error
     return licenses

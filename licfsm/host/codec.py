@@ -146,7 +146,7 @@ def decode_record(row: Mapping[str, Any]) -> Record:
 
     """
     for name in ("version", "notices"):
-        if not _is_count(row[name]):
+        if not _is_count(row.get(name, 0)):
             message = f"{name} cannot be {str(row[name])[:60]!r}"
             raise StoreDamaged(message)
     record = Record(**{name: _read_column(name, row[name]) for name in Record.__slots__})

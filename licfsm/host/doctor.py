@@ -311,7 +311,6 @@ class _Examiner:
         version, store = self._identity()
         self._check_tables()
         self.connection.set_progress_handler(self._beat, 500_000)
-        self.connection.set_progress_handler(self._beat, 500_000)
         ours = mark if mark and mark.store == store else None
         states: Counter[tuple[str, str]] = Counter()
         licenses: list[Examined] = []

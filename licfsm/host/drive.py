@@ -12,7 +12,7 @@ from typing import Final
 
 from licfsm import instants
 from licfsm.adapters.log import logger
-from licfsm.adapters.store import Mark, Store
+from licfsm.adapters.store import Store
 from licfsm.errors import InvalidValue
 from licfsm.host.codec import encode_policy
 from licfsm.host.outbox import Outbox
@@ -56,8 +56,6 @@ class Drive:
         self._clock = registry.clock
         self._turn = threading.Lock()
         self._pruned_at = -NEVER
-        self._mark: Mark | None = None
-        """The mark as this process left it; None as long as it has not, or another process drives."""
         registry.notified = outbox.look_again
         self._begin()
 
@@ -77,7 +75,9 @@ class Drive:
     def _check_policy(self) -> None:
         digest = encode_policy(self._registry.policy)[0]
         for entry in self._registry.entries.values():
-            if entry.lic is not None and encode_policy(entry.lic.policy)[0] != digest:
+            if entry.lic is None or entry.lic.key.type not in self._registry.policy.grace:
+                continue
+            if encode_policy(entry.lic.policy)[0] != digest:
                 message = (
                     f"{self._store.path} is driven by another process under policy {entry.lic.policy.name};"
                     " open it with the same policy, or end that process first"
@@ -156,11 +156,11 @@ class Drive:
             if sidecar.held:
                 return True
             if not sidecar.acquire():
-                self._mark = None
+                self._store.left = None
                 return False
         try:
             mark = sidecar.read()
-            if self._mark is None or mark != self._mark:  # another process drove it meanwhile
+            if self._store.left is None or mark != self._store.left:  # another process drove it meanwhile
                 self._registry.refresh()
                 self._registry.catch_up(self._store.last_there(mark))
             self._performer.write_again()
@@ -170,11 +170,11 @@ class Drive:
         return True
 
     def _keep_mark(self) -> None:
-        self._mark = self._store.keep_mark(self._clock.now_ms())
+        self._store.keep_mark(self._clock.now_ms())
 
     def _prune(self) -> None:
         now = self._clock.now_ms()
-        if abs(now - self._pruned_at) >= DAY:
+        if abs(now - self._pruned_at) >= DAY and self._registry.clock_is_believed():
             self._pruned_at = now
             self._store.prune(self._keep.after(now, instants.UTC, -1))
 

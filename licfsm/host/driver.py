@@ -22,13 +22,16 @@ class Driver:
     """Ticks in a thread, for as long as anybody wants that.
 
     Args:
-        tick: does what is due, and says after how many seconds it wants to be called again.
+        tick: does what is due, as long as what it is given says that this is wanted, and says after how many seconds
+            it wants to be called again.
+        ended: called by the thread at its end.
 
     """
 
-    def __init__(self, tick: Callable[[], float]) -> None:
+    def __init__(self, tick: Callable[[Callable[[], bool]], float], ended: Callable[[], None]) -> None:
         """Begin asleep."""
         self._tick = tick
+        self._ended = ended
         self._wake = threading.Event()
         self._guard = threading.Lock()
         self._wanted = 0
@@ -45,7 +48,7 @@ class Driver:
         """Start the thread, or share the one that runs."""
         with self._guard:
             self._wanted += 1
-            if self._wanted == 1:
+            if not self.alive:
                 self.stopping = False
                 self._wake = threading.Event()
                 self._thread = threading.Thread(target=self._run, args=(self._wake,), name="licfsm", daemon=True)
@@ -79,19 +82,26 @@ class Driver:
         self._wake.set()
 
     def _run(self, wake: threading.Event) -> None:
-        while not self.stopping and wake is self._wake:
-            wake.clear()
-            self.ticks += 1
-            try:
-                seconds = self._tick()
-            except WrongProcess:
-                return
-            except StoreError as error:
-                logger.error("licenses cannot be driven now, which is tried again in a minute: %s", error)
-                seconds = AFTER_TROUBLE
-            except Exception:
-                if self.stopping:
-                    return  # the store was closed in mid-tick; whoever drives next begins there (rules.md 7.3)
+        def wanted() -> bool:
+            return not self.stopping and wake is self._wake
+
+        try:
+            while wanted():
+                wake.clear()
+                self.ticks += 1
+                wake.wait(self._seconds(wanted))
+        finally:
+            if wake is self._wake:
+                self._ended()
+
+    def _seconds(self, wanted: Callable[[], bool]) -> float:
+        try:
+            return self._tick(wanted)
+        except WrongProcess:
+            self.stopping = True
+        except StoreError as error:
+            logger.error("licenses cannot be driven now, which is tried again in a minute: %s", error)
+        except BaseException:  # an adapter may even ask the interpreter to end: not from here
+            if wanted():  # or the store was closed in mid-tick; whoever drives next begins there (rules.md 7.3)
                 logger.exception("a tick failed; it is tried again in a minute")
-                seconds = AFTER_TROUBLE
-            wake.wait(seconds)
+        return AFTER_TROUBLE

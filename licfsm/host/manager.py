@@ -8,6 +8,7 @@ compares the clock with the next change of entitlement itself.
 from __future__ import annotations
 
 import atexit
+import datetime as dt
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ from licfsm import instants
 from licfsm.adapters.log import LogNotifier
 from licfsm.adapters.store import Store
 from licfsm.errors import InvalidValue, UnknownLicense, UnknownOperation, WrongProcess
+from licfsm.explain import Explanation
 from licfsm.host.drive import Drive
 from licfsm.host.driver import Driver
 from licfsm.host.entry import Entry, Rights
@@ -61,7 +63,7 @@ class LicenseManager:
         self._pid = os.getpid()
         self._closed = False
         self._changed = threading.Condition()
-        self._driver = Driver(self.tick)
+        self._driver = Driver(self._driven_tick, self._driver_ended)
         self._registry.committed = self._committed
         _OPEN.add(self)
 
@@ -79,8 +81,8 @@ class LicenseManager:
         licenses: Iterable[str] = (),
         product: str | None = None,
         mail_repeat: str | None = None,
-        spread: Span | str = "1 hour",
-        keep: Span | str = "400 days",
+        spread: Span | dt.timedelta | str = "1 hour",
+        keep: Span | dt.timedelta | str = "400 days",
         clock: Clock | None = None,
     ) -> Self:
         """Open a store, or make a new one, and take over the licenses in it.
@@ -107,6 +109,7 @@ class LicenseManager:
 
         """
         settings = Settings.checked(
+            licenses=licenses,
             policy=policy,
             trust=trust,
             server=server,
@@ -123,8 +126,10 @@ class LicenseManager:
         try:
             manager = cls(opened, settings)
             registry = manager._registry
-            for license_id in (*registry.entries, *licenses):
+            for license_id in settings.licenses:
                 manager.add(license_id)
+            if len(registry.entries) > 1:
+                manager._check_shared(next(iter(registry.entries)))
         except BaseException:
             opened.close()
             raise
@@ -200,7 +205,9 @@ class LicenseManager:
 
         Args:
             license_id: which license; not needed where there is exactly one.
-            wait: for how many seconds to wait for what comes of it; the driver asks, or this call where none runs.
+            wait: for how many seconds to wait for what comes of it; the driver asks, or this call where none runs,
+                which then takes as long as the server lets it. A driver in another process looks for commands at
+                least once a minute, so wait longer than that for it.
 
         Returns:
             The check's session entry; None without ``wait``, or where no answer came in that time.
@@ -232,7 +239,10 @@ class LicenseManager:
             left = end - time.monotonic()
             if left <= 0:
                 return None
-            if self._driver.alive or not self._drive.perform_for(license_id, self._wanted):
+            here = not self._driver.alive and self._drive.perform_for(
+                license_id, lambda: self._is_open() and time.monotonic() < end
+            )
+            if not here or not self._ended(license_id, attempt):
                 with self._changed:
                     self._changed.wait(min(left, _POLL))
 
@@ -320,9 +330,24 @@ class LicenseManager:
         self._registry.refresh()
         entry = None if license_id is None and not self._registry.entries else self._entry(license_id)
         with self._registry.lock:
-            shown = None if entry is None or entry.lic is None else as_of_now(entry.lic)
+            known = entry is not None and entry.lic is not None and entry.rights is not None
+            shown = as_of_now(entry.lic) if entry and entry.lic and known else None
         waiting = self._store.waiting(entry.id) if entry else []
-        return status_of(entry, shown, self._settings.policy, waiting, driven=self._drive.driven)
+        reasons = self._registry.reasons
+        return status_of(entry, shown, self._settings.policy, waiting, reasons, driven=self._drive.driven)
+
+    def explain(self, license_id: str | None = None) -> Explanation:
+        """Explain both states of a license: why, what comes next, what the user sees and may do.
+
+        Raises:
+            UnknownLicense: there is no such license, or none was named and there is not exactly one.
+            NotInstalled: it has no key yet.
+
+        """
+        self._check()
+        self._registry.refresh()
+        with self._registry.lock:
+            return as_of_now(self._entry(license_id).live()).explain()
 
     @property
     def licenses(self) -> tuple[str, ...]:
@@ -430,10 +455,14 @@ class LicenseManager:
 
         """
         self._check()
-        return self._drive.tick(self._wanted, perform=perform)
+        return self._drive.tick(self._is_open, perform=perform)
 
-    def _wanted(self) -> bool:
-        return not self._closed and not self._driver.stopping
+    def _driven_tick(self, wanted: Callable[[], bool]) -> float:
+        self._check()
+        return self._drive.tick(wanted, perform=True)
+
+    def _is_open(self) -> bool:
+        return not self._closed
 
     def next_due(self, *, perform: bool = True) -> pendulum.DateTime | None:
         """When something is due next, if nothing happens until then; None for never.
@@ -457,7 +486,8 @@ class LicenseManager:
 
         The thread sleeps until something is due, and looks at the clock and at other processes' commands at least
         once a minute. What an adapter raises is logged, and ends neither the thread nor the host. Leaving the block
-        in mid-check does not wait for the answer: it is asked for again by whoever drives next (rules.md 7.3).
+        in mid-check waits for the answer for some seconds (`driver.PATIENCE`); a later one is dropped, and asked for
+        again by whoever drives next (rules.md 7.3).
         """
         self._check()
         self._driver.start()
@@ -480,7 +510,12 @@ class LicenseManager:
             await asyncio.shield(loop.run_in_executor(None, self._end_driving))
 
     def _end_driving(self) -> None:
-        if self._driver.stop() and not self._closed:
+        if self._pid == os.getpid():
+            self._driver.stop()
+
+    def _driver_ended(self) -> None:
+        """Leave the driver's place; called by the thread, when it is done with its last call to the world."""
+        if self._is_open() and self._pid == os.getpid():
             self._drive.let_go()
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ license after another is left alone for as long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from licfsm.adapters.log import in_one_line, logger
@@ -16,7 +16,7 @@ from licfsm.instants import HOUR, MINUTE, NEVER
 from licfsm.key import clean_text
 from licfsm.ports import Clock, Notice, Notifier
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "as_reason"]
 
 _FIRST_WAIT: Final = MINUTE
 _LONGEST_WAIT: Final = HOUR
@@ -44,38 +44,50 @@ class Outbox:
         self._rests = dict.fromkeys(channels, 0)
         self._rest_until = dict.fromkeys(channels, -NEVER)
         self._next_at: int | None = None
+        self._unmarked: dict[int, int] = {}
+        """What was delivered and could not be marked yet: its number, and when it was delivered."""
 
     def look_again(self) -> None:
         """Learn that something may wait that did not before."""
         self._next_at = None
 
-    def deliver(self, may_go_on: Callable[[], bool]) -> None:
+    def deliver(self, turn: Callable[[], Callable[[], bool]]) -> None:
         """Deliver what is due.
 
         Args:
-            may_go_on: asked before each delivery.
+            turn: begins the turn of a channel: gives what is asked before each of its deliveries.
 
         Raises:
             StoreError: what came of a delivery could not be taken down; it will be delivered again.
 
         """
+        self._mark_delivered()
         if self.next_at() > self._clock.now_ms():
             return
         self._next_at = None
         for name, notifier in self._channels.items():
+            may_go_on = turn()
             while may_go_on() and self._rest_until[name] <= self._clock.now_ms():
                 rows = self._store.due_notices(name, self._clock.now_ms(), _AT_A_TIME)
                 if not rows:
                     break
-                for row in rows:
-                    if not may_go_on() or self._rest_until[name] > self._clock.now_ms():
-                        break
-                    self._deliver(name, notifier, row)
+                self._deliver_all(name, notifier, rows, may_go_on)
+
+    def _deliver_all(self, name: str, notifier: Notifier, rows: Sequence[Row], may_go_on: Callable[[], bool]) -> None:
+        for place, row in enumerate(rows):
+            if (place and not may_go_on()) or self._rest_until[name] > self._clock.now_ms():
+                return
+            self._deliver(name, notifier, row)
+
+    def _mark_delivered(self) -> None:
+        for seq, at in list(self._unmarked.items()):
+            self._store.mark_notice(seq, done_at=at)
+            del self._unmarked[seq]
 
     def _deliver(self, channel: str, notifier: Notifier, row: Row) -> None:
         notice = Notice(row["id"], row["license"], row["name"], row["level"], row["text"], row["at"])
         try:
-            reason = notifier.deliver(notice)
+            reason = as_reason(notifier.deliver(notice))
         except Exception as error:
             reason = f"the adapter of channel {channel} failed: {in_one_line(error)}"
             logger.exception("the adapter of channel %s failed at notice %s", channel, notice.id)
@@ -83,7 +95,8 @@ class Outbox:
         if reason is None:
             self._failing[channel].clear()
             self._rests[channel] = 0
-            self._store.mark_notice(row["seq"], done_at=now)
+            self._unmarked[row["seq"]] = now
+            self._mark_delivered()
             return
         attempts = row["attempts"] + 1
         self._failing[channel].add(notice.license)
@@ -109,6 +122,13 @@ class Outbox:
         self._rest_until = dict.fromkeys(self._channels, -NEVER)
         self._next_at = None
         self._store.bring_forward(self._clock.now_ms())
+
+
+def as_reason(given: object) -> str | None:
+    """Take what an adapter returned: None, or why it failed; anything else breaks its contract."""
+    if given is None or isinstance(given, str):
+        return given
+    return f"the adapter broke its contract: it returned {given!r:.40}; return None on success, or the reason as text"
 
 
 def _wait(times: int) -> int:

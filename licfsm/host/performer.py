@@ -6,6 +6,7 @@ goes back as an event; where that cannot be taken down, because a disk is full, 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -13,8 +14,8 @@ from typing import Final
 from licfsm import effects as fx
 from licfsm import events as ev
 from licfsm.adapters.log import in_one_line, logger
-from licfsm.errors import InvalidValue, KeyRejected
-from licfsm.host.outbox import Outbox
+from licfsm.errors import InvalidValue, KeyRejected, StoreError, WrongProcess
+from licfsm.host.outbox import Outbox, as_reason
 from licfsm.host.registry import BATCH, Registry
 from licfsm.key import LicenseKey
 from licfsm.lifecycle import CHECKING
@@ -24,7 +25,8 @@ from licfsm.ports import Answer, LicenseServer, Question, Target
 __all__ = ["LONGEST", "Performer"]
 
 LONGEST: Final = 30.0
-"""For how many seconds a tick begins further calls to the world; the last one may take as long as its adapter lets it."""
+"""For how many seconds a tick begins further calls to the world, though each part of it (the server, targets, each
+channel) gets one call at least; a call may take as long as its adapter lets it."""
 
 _COLLECT: Final = 0.05
 """For how many seconds answers are collected before they are taken down together."""
@@ -76,17 +78,15 @@ class Performer:
 
         """
         end = time.monotonic() + LONGEST
-
-        def may_go_on() -> bool:
-            return wanted() and time.monotonic() < end
-
-        while may_go_on():
-            self._ask(may_go_on, only)
+        share = LONGEST / 2
+        while time.monotonic() < end and wanted():
+            # Each part has a share of its own, and one call at least: a slow server holds up no mail.
+            self._ask(_turn(wanted, share), only)
             self._registry.step_due()  # a new key is to be written to its targets at once
-            self._write(may_go_on)
+            self._write(_turn(wanted, share / 2))
             if not self.is_owed(only):
                 break
-        self._outbox.deliver(may_go_on)
+        self._outbox.deliver(lambda: _turn(wanted, share / 2))
 
     def is_owed(self, only: str | None = None) -> bool:
         """Say whether a question waits to be asked, or a key to be written."""
@@ -132,22 +132,39 @@ class Performer:
             answer = self._server.ask(question)
             key = answer.key(question.key) if callable(answer.key) else answer.key
             _check_answer(answer, key)
-            if key is not None:
-                key = self._registry.trust.verify(key.signed)
-        except KeyRejected as error:
-            logger.warning("the key for license %s is refused: %s", question.key.id, error)
-            return Answer("key_rejected", None, answer.retry_after, answer.signed_time)
+        except KeyRejected as error:  # of an adapter that verifies by itself
+            return _refused(question, error, _NO_ANSWER)
         except Exception:
             logger.exception("the license server's adapter failed for license %s", question.key.id)
             return _NO_ANSWER
-        return Answer(answer.outcome, key, answer.retry_after, answer.signed_time)
+        if key is None:
+            return Answer(answer.outcome, None, answer.retry_after, answer.signed_time)
+        try:
+            verified = self._registry.trust.verify(key if isinstance(key, str) else key.signed)
+        except KeyRejected as error:
+            return _refused(question, error, answer)
+        return Answer(answer.outcome, verified, answer.retry_after, answer.signed_time)
 
     def _take_down(self) -> None:
         """Take down what came of calls; what cannot be taken down now stays for the next time."""
         while self._outcomes:
             batch = self._outcomes[:BATCH]
-            self._registry.step_all(batch)
+            try:
+                self._registry.step_all(batch)
+            except (StoreError, WrongProcess):
+                raise
+            except Exception:  # one of them is impossible: the others count
+                batch = batch[:1]
+                self._take_down_one(*batch[0])
             del self._outcomes[: len(batch)]
+
+    def _take_down_one(self, license_id: str, event: ev.Event) -> None:
+        try:
+            self._registry.step_all([(license_id, event)])
+        except (StoreError, WrongProcess):
+            raise
+        except Exception:
+            logger.exception("what came of a call for license %s is impossible, and dropped: %r", license_id, event)
 
     # ------------------------------------------------------------------------------------ targets
 
@@ -163,7 +180,7 @@ class Performer:
             )
             if not owed:
                 continue  # a later key took its place (4.4), or it was written meanwhile
-            reason = self._written(effect)
+            reason = self._written(license_id, effect)
             event: ev.Event = (
                 ev.TargetWritten(effect.target, effect.key)
                 if reason is None
@@ -172,17 +189,38 @@ class Performer:
             self._outcomes.append((license_id, event))
             self._take_down()
 
-    def _written(self, effect: fx.WriteTarget) -> str | None:
+    def _written(self, license_id: str, effect: fx.WriteTarget) -> str | None:
         try:
-            return self.targets[effect.target].write(effect.key)
+            reason = self.targets[effect.target].write(effect.key)
         except KeyError:
-            return "the host no longer names this target"
+            reason = "the host no longer names this target"
         except Exception as error:
             logger.exception("target %s failed", effect.target)
-            return f"the target's adapter failed: {in_one_line(error)}"
+            reason = f"the target's adapter failed: {in_one_line(error)}"
+        reason = as_reason(reason)
+        self._registry.reasons[license_id, effect.target] = reason
+        return reason
 
 
-def _check_answer(answer: Answer, key: LicenseKey | None) -> None:
+def _turn(wanted: Callable[[], bool], seconds: float) -> Callable[[], bool]:
+    """Make what says whether one more call may be begun: the first one always, if it is wanted."""
+    end = [math.inf]
+
+    def may_go_on() -> bool:
+        now = time.monotonic()
+        allowed = now < end[0]
+        end[0] = min(end[0], now + seconds)
+        return allowed and wanted()
+
+    return may_go_on
+
+
+def _refused(question: Question, error: KeyRejected, answer: Answer) -> Answer:
+    logger.warning("the key for license %s is refused: %s", question.key.id, error)
+    return Answer("key_rejected", None, answer.retry_after, answer.signed_time)
+
+
+def _check_answer(answer: Answer, key: LicenseKey | str | None) -> None:
     """See that an adapter keeps its contract, before the answer comes near a license."""
     numbers = all(isinstance(number, int | None) for number in (answer.retry_after, answer.signed_time))
     if answer.outcome not in OUTCOMES or (answer.outcome == "new_key" and key is None) or not numbers:
@@ -191,5 +229,5 @@ def _check_answer(answer: Answer, key: LicenseKey | None) -> None:
 
 
 def _answered(attempt: int, answer: Answer) -> ev.Answered:
-    key = None if callable(answer.key) else answer.key
+    key = answer.key if isinstance(answer.key, LicenseKey) else None
     return ev.Answered(attempt, answer.outcome, key, answer.retry_after, answer.signed_time)

@@ -21,6 +21,7 @@ from licfsm import events as ev
 from licfsm.adapters.log import logger
 from licfsm.adapters.store import Row, Store, Transaction
 from licfsm.errors import InvalidValue, KeyRejected, LicfsmError, StoreDamaged
+from licfsm.handlers import first_sight
 from licfsm.host.codec import decode_policy, decode_record, encode_policy
 from licfsm.host.entry import Entry
 from licfsm.host.settings import Settings
@@ -45,7 +46,10 @@ OPENED: Final = "opened"
 ADDED: Final = "added"
 """What the journal holds besides events: what licenses run under, and that one was declared."""
 
-_MEND: Final = "install its license key again with force, or restore the store from a backup"
+_MEND: Final = (
+    "see that trust= names the public keys that it was signed by; else install its license key again with force,"
+    " or restore the store from a backup"
+)
 
 
 @attrs.frozen
@@ -83,6 +87,8 @@ class Registry:
         self.writes: deque[tuple[str, fx.WriteTarget]] = deque()
         self.committed: Callable[[], None] = lambda: None
         """Called after each commit that gives the driver something to do, or changes when it has."""
+        self.reasons: dict[tuple[str, str], str | None] = {}
+        """License and target -> why the key could not be written there, the last time."""
         self.clock_went_back = False
         """Whether the clock was set back since whoever drives last looked here."""
         self.notified: Callable[[], None] = lambda: None
@@ -212,10 +218,10 @@ class Registry:
             self.writes.extend(work.writes)
         if work.notices or news:
             self.notified()
-        if self.subscribers:
-            self._tell()
         if work.changed:
             self.committed()
+        if self.subscribers:
+            self._tell()
 
     def _about_to_step(self, transaction: Transaction) -> None:
         if not self._opened:
@@ -259,14 +265,19 @@ class Registry:
         return min((entry.due for entry in list(self.entries.values())), default=NEVER)
 
     def checking(self) -> list[tuple[str, int]]:
-        """Name the licenses whose question waits for an answer, with the attempt's number."""
-        return [
-            (entry.id, entry.lic.record.attempt)
-            for entry in list(self.entries.values())
-            if entry.lic is not None and entry.lic.record.auto_update == CHECKING
+        """Name the licenses whose question waits for an answer, with the attempt's number; the oldest first."""
+        records = [(entry.id, entry.lic.record) for entry in list(self.entries.values()) if entry.lic is not None]
+        waiting = [
+            (record.asked_at, name, record.attempt) for name, record in records if record.auto_update == CHECKING
         ]
+        return [(name, attempt) for _, name, attempt in sorted(waiting)]
 
     # ------------------------------------------------------------------------------------ the clock
+
+    def clock_is_believed(self) -> bool:
+        """Say whether no license waits for a jump of the clock to be confirmed (rules.md 7.5)."""
+        records = (entry.lic.record for entry in list(self.entries.values()) if entry.lic is not None)
+        return all(record.confirm_at == NEVER for record in records)
 
     def _look(self) -> _Seen:
         clock = self._host_clock
@@ -300,8 +311,11 @@ class Registry:
         self.clock_went_back |= by < 0
         held = self.store.sidecar.held
         if held or self.store.sidecar.acquire():
+            others = (
+                not held and self.store.sidecar.read() != self.store.left
+            )  # who drives next begins where they ended
             for entry in self.entries.values():
-                if entry.lic is not None:
+                if entry.lic is not None and not others:
                     work.step(entry, ev.ClockStepped(by, slept))
             if not held:
                 self.store.sidecar.release()
@@ -384,12 +398,13 @@ class Registry:
                 message = f"policy {self.policy.name} knows no license type {key.type}"
                 raise KeyRejected(message)
             entry = self._add(work, wanted)
-            if entry.lic is None:
-                if entry.trouble and not force:
+            if entry.lic is None or entry.lic.key.type not in self.policy.grace:
+                if entry.lic is None and entry.trouble and not force:
                     message = f"license {wanted}: {entry.trouble}"
                     raise KeyRejected(message)
                 work.hold(entry)
-                entry.lic = License(key, self.policy, clock=self.clock, **self._options)
+                record = first_sight(key, self.policy, work.now)
+                entry.lic = License(key, self.policy, clock=self.clock, record=record, **self._options)
                 entry.key_number, entry.trouble = None, ""
                 work.step(entry, ev.FirstInstalled(key))
             else:
@@ -423,5 +438,8 @@ class Registry:
                             subscriber(entry)
                         except Exception:
                             logger.exception("a subscriber failed at journal entry %s", entry.seq)
+            except LicfsmError:
+                logger.exception("what was stored could not be read to tell of it")
+                return
             finally:
                 self._telling.release()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,12 +24,20 @@ __all__ = ["Settings", "read_key"]
 
 _SIGNED: Final = re.compile(r"\s*eyJ[\w-]+\.[\w-]+\.[\w-]+\s*", re.ASCII)
 _LARGEST_KEY: Final = 1 << 20
+_KNOWN: Final = {
+    "policy": "a built-in policy's name or a Policy",
+    "product": "a text",
+    "server": "a LicenseServer (an object that has ask(question), see licfsm.ports)",
+    "mail": "a Notifier (an object that has deliver(notice), see licfsm.ports)",
+    "clock": "a Clock (an object that has now_ms(), see licfsm.ports)",
+}
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
     """What a host gives; see `manager.LicenseManager.open` for what each means."""
 
+    licenses: tuple[str, ...]
     policy: Policy
     trust: TrustedKeys
     server: LicenseServer | None
@@ -44,6 +54,7 @@ class Settings:
     def checked(
         cls,
         *,
+        licenses: Iterable[str],
         policy: Policy | str,
         trust: object,
         server: LicenseServer | None,
@@ -52,8 +63,8 @@ class Settings:
         operations: Mapping[str, str] | None,
         product: str | None,
         mail_repeat: str | None,
-        spread: Span | str,
-        keep: Span | str,
+        spread: Span | dt.timedelta | str,
+        keep: Span | dt.timedelta | str,
         clock: Clock | None,
     ) -> Self:
         """Check what a host gives.
@@ -69,16 +80,21 @@ class Settings:
             ("policy", policy, str | Policy),
             ("product", product, str),
         ):
-            if adapter is not None and not isinstance(adapter, port):
-                known = "a name or a Policy" if name == "policy" else f"a {getattr(port, '__name__', '')}"
-                message = f"{name} must be {known}, not a value of type {type(adapter).__name__}"
+            missing = adapter is None and name == "policy"
+            if missing or (adapter is not None and (isinstance(adapter, type) or not isinstance(adapter, port))):
+                known = _KNOWN.get(name, f"a {getattr(port, '__name__', '')}")
+                message = f"{name} must be {known}, not {_kind(adapter)}"
                 raise InvalidValue(message)
         if mail_repeat not in (None, *MAIL_REPEATS):
             message = (
                 f"mail_repeat must be one of {', '.join(MAIL_REPEATS)}, or None for the policy's; not {mail_repeat!r}"
             )
             raise InvalidValue(message)
+        if isinstance(licenses, str) or not isinstance(licenses, Iterable):
+            message = "licenses must be a list of ids; put one in a list"
+            raise InvalidValue(message)
         return cls(
+            licenses=tuple(licenses),
             policy=named(policy) if isinstance(policy, str) else policy,
             trust=TrustedKeys.of(trust),
             server=server,
@@ -110,7 +126,16 @@ def _operations(given: Any) -> dict[str, str]:  # noqa: ANN401 - a host may give
     return dict(given)
 
 
-def _span(name: str, given: Span | str) -> Span:
+def _kind(thing: object) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else f"a value of type {type(thing).__name__}"
+
+
+def _span(name: str, given: Span | dt.timedelta | str) -> Span:
+    if isinstance(given, dt.timedelta):
+        given = Span(ms=given // dt.timedelta(milliseconds=1))
+    if not isinstance(given, Span | str):
+        message = f"{name} must be a length of time, such as '30 days' or a timedelta, not {_kind(given)}"
+        raise InvalidValue(message)
     try:
         return Span.parse(given) if isinstance(given, str) else given
     except InvalidValue as error:
@@ -131,7 +156,7 @@ def read_key(key: str | bytes | Path) -> str:
         return key
     try:
         with Path(key).open("rb") as file:
-            return file.read(_LARGEST_KEY).decode("ascii", "replace")
+            return file.read(_LARGEST_KEY).removeprefix(codecs.BOM_UTF8).decode("ascii", "replace")
     except (OSError, ValueError, TypeError) as error:
         message = f"cannot read the license key {str(key)[:200]}: {getattr(error, 'strerror', None) or error}"
         raise InvalidValue(message) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from licfsm import instants
 from licfsm.adapters.store import Waiting
@@ -22,7 +22,13 @@ def as_of_now(lic: License) -> License:
 
 
 def status_of(
-    entry: Entry | None, lic: License | None, policy: Policy, waiting: Sequence[Waiting], *, driven: str
+    entry: Entry | None,
+    lic: License | None,
+    policy: Policy,
+    waiting: Sequence[Waiting],
+    reasons: Mapping[tuple[str, str], str | None],
+    *,
+    driven: str,
 ) -> Status:
     """Make the status of a license.
 
@@ -31,10 +37,11 @@ def status_of(
         lic: the license as of now; None without a key that can be trusted.
         policy: the manager's.
         waiting: what of its notices waits.
+        reasons: license and target -> why the key could not be written there, as far as it is known.
         driven: who drives the store.
 
     """
-    undelivered = tuple(_undelivered(waiting, lic))
+    undelivered = tuple(_undelivered(waiting, lic, reasons))
     trouble = (entry.trouble or None) if entry else None
     license_id = entry.id if entry else None
     if lic is None:
@@ -58,10 +65,14 @@ def status_of(
     )
 
 
-def _undelivered(waiting: Sequence[Waiting], lic: License | None) -> Iterator[Pending]:
+def _undelivered(
+    waiting: Sequence[Waiting], lic: License | None, reasons: Mapping[tuple[str, str], str | None]
+) -> Iterator[Pending]:
     for channel in waiting:
         known = instants.EARLIEST <= channel.since <= instants.LATEST  # or the store was changed by hand
         since = instants.from_ms(channel.since) if known else None
         yield Pending(channel.channel, channel.notices, since, channel.error)
     for write in lic.record.writes if lic else ():
-        yield Pending(write.target, 1, None, "could not be written" if write.told_at is not None else None)
+        why = reasons.get((lic.key.id, write.target)) if lic else None
+        failed = write.told_at is not None
+        yield Pending(write.target, 1, None, (why or "it could not be written") if failed else None)

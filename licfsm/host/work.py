@@ -61,6 +61,10 @@ class Work:
             return effects
         self._about_to_step(self.transaction)
         name, details = encode_event(event, lambda other: self._number(entry, key, number, other))
+        offered = getattr(event, "key", None)
+        if offered is not None and offered == lic.key and offered.signed != lic.key.signed:
+            lic.key = offered  # the same key under another trusted signature: the latest is kept
+            entry.key_number = self._number(entry, None, None, offered)
         self.changed[entry.id] = entry
         moves: list[fx.Moved] = []
         outcome = None

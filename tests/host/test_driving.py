@@ -322,7 +322,7 @@ class TestStoreThatCannotBeWritten:
         calls: list[int] = []
         done = threading.Event()
 
-        def tick() -> float:
+        def tick(_wanted: Callable[[], bool]) -> float:
             calls.append(1)
             if len(calls) > 2:
                 done.set()
@@ -334,7 +334,7 @@ class TestStoreThatCannotBeWritten:
             message = "a bug"
             raise RuntimeError(message)
 
-        driver = Driver(tick)
+        driver = Driver(tick, lambda: None)
         driver.start()
         assert done.wait(LONG)
         assert driver.stop()

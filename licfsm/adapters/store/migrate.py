@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic import command
@@ -28,6 +29,17 @@ def revisions() -> list[str]:
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
 
 
+def _copy(engine: sa.Engine, to: str) -> None:
+    """Copy a store through SQLite: whoever opens its file otherwise takes this process's locks on it away."""
+    raw = engine.raw_connection()
+    try:
+        source: Any = raw.dbapi_connection
+        with closing(sqlite3.connect(to)) as target:
+            source.backup(target)
+    finally:
+        raw.close()
+
+
 def upgrade(engine: sa.Engine, path: str | Path, version: str | None) -> None:
     """Bring a store up to date, in one transaction; a copy of what was there is kept beside it.
 
@@ -39,11 +51,7 @@ def upgrade(engine: sa.Engine, path: str | Path, version: str | None) -> None:
     """
     config = _config()
     if version and Path(path).is_file():
-        with engine.connect() as connection:
-            connection.exec_driver_sql("COMMIT")
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            connection.exec_driver_sql("BEGIN")
-        shutil.copy2(path, f"{path}.{version}")
+        _copy(engine, f"{path}.{version}")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -6,7 +6,10 @@ migrated, which is the only time that Alembic is loaded.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -29,9 +32,11 @@ APPLICATION: Final = 0x6C696366  # "licf"
 BUSY_SECONDS: Final = 10.0
 """How long a transaction waits for one of another process."""
 
-_HEADER: Final = b"SQLite format 3\x00"
+_SMALLEST: Final = 512
+"""Bytes of the smallest SQLite file; what is less would be taken for an empty one, and overwritten."""
+
 _RESTORE: Final = "restore it from a backup, or move it away and install the license keys again"
-_DAMAGED: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+_DAMAGED: Final = frozenset({"SQLITE_CORRUPT"})
 _WRONG_TABLES: Final = ("no such table", "no such column", "malformed")
 _WORDS: Final = {
     "SQLITE_BUSY": f"another program has kept it locked for {BUSY_SECONDS:g} seconds; try again when that one is done",
@@ -59,6 +64,11 @@ def told_as_store_error(path: str | Path) -> Iterator[None]:
         origin = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         name = getattr(origin, "sqlite_errorname", "") or ""
         code = "_".join(name.split("_")[:2])
+        if code == "SQLITE_NOTADB":
+            message = (
+                f"{path} is no licfsm store (not even an SQLite file), or is damaged; it was left as it is: {_RESTORE}"
+            )
+            raise StoreDamaged(message) from error
         if code in _DAMAGED or str(origin).startswith(_WRONG_TABLES):
             message = f"{path} is damaged ({origin}); it was left as it is: {_RESTORE}"
             raise StoreDamaged(message) from error
@@ -85,20 +95,24 @@ def check_file(path: Path, *, began: bool) -> bool:
         StoreError: it cannot be read.
 
     """
+    # The file is never opened but through SQLite: closing it would take away the locks that this process has on it.
     try:
-        if not path.exists():
-            return False
-        with path.open("rb") as file:
-            head = file.read(100)
+        found = path.stat()
+    except FileNotFoundError:
+        return False
     except OSError as error:
         message = f"cannot read {path}: {error.strerror}"
         raise StoreError(message) from None
-    if not head:
+    if not stat.S_ISREG(found.st_mode):
+        why = os.strerror(errno.EISDIR) if stat.S_ISDIR(found.st_mode) else "it is no file"
+        message = f"cannot read {path}: {why}; name a file for the store"
+        raise StoreError(message)
+    if not found.st_size:
         if began:
             message = f"{path} is empty, but a store was there; {_RESTORE}"
             raise StoreDamaged(message)
         return False
-    if head[:16] != _HEADER:
+    if found.st_size < _SMALLEST:
         message = f"{path} is no licfsm store (not even an SQLite file); it was left as it is: {_RESTORE}"
         raise StoreDamaged(message)
     with told_as_store_error(path), closing(_read_only(path)) as connection:
@@ -106,7 +120,10 @@ def check_file(path: Path, *, began: bool) -> bool:
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    # What a kill left half-written is rolled back, which takes the right to write.
+    cut_short = path.with_name(f"{path.name}-journal").exists()
+    mode = "rw" if cut_short else "ro"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)
 
 
 def _check_version(path: Path, connection: sqlite3.Connection) -> bool:

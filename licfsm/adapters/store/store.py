@@ -7,6 +7,7 @@ processes may share a store, and each learns at the start of its transaction wha
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from licfsm.adapters.store.opening import MEMORY, check_file, make_engine, prepare, told_as_store_error
 from licfsm.adapters.store.sidecar import Mark, Sidecar
 from licfsm.adapters.store.tables import journal, keys, licenses, meta, outbox, policies, sessions
-from licfsm.errors import StoreDamaged, StoreError
+from licfsm.errors import InvalidValue, StoreDamaged, StoreError, WrongProcess
 
 __all__ = ["Row", "Store", "Transaction", "Waiting"]
 
@@ -42,6 +43,9 @@ _STORED: Final = sa.select(licenses, keys.c.signed, policies.c.document).select_
 )
 _CHANGED: Final = sa.select(journal.c.license).where(journal.c.seq > sa.bindparam("seq")).distinct()
 _LATEST: Final = sa.select(sa.func.coalesce(sa.func.max(journal.c.seq), 0))
+_FEW: Final = 500
+"""So many licenses are read by their ids; of more, all are read."""
+
 _LAST_SEQ: Final = 1 << 62
 _LATEST_AT: Final = sa.select(journal.c.at).order_by(journal.c.seq.desc()).limit(1)
 _WAITING: Final = outbox.c.done_at.is_(None)
@@ -77,7 +81,7 @@ class Waiting(NamedTuple):
 class Transaction:
     """What one or more steps lead to, written at its end, all of it or nothing."""
 
-    def __init__(self, connection: sa.Connection, sql: Mapping[str, str], seq: int) -> None:
+    def __init__(self, connection: sa.Connection, sql: Mapping[str, str], seq: int, data_version: int) -> None:
         """Begin with nothing."""
         self._connection = connection
         self._sql = sql
@@ -86,11 +90,15 @@ class Transaction:
         self._sessions: list[tuple[Any, ...]] = []
         self._outbox: list[tuple[Any, ...]] = []
         self.seq = seq
+        self.data_version = data_version
 
     def read(self, ids: Iterable[str] | None = None) -> Sequence[Row]:
         """Read the rows of licenses, with what was signed and the policy; of all of them by default."""
-        query = _STORED if ids is None else _STORED.where(licenses.c.id.in_(list(ids)))
-        return cast("Sequence[Row]", self._connection.execute(query.order_by(licenses.c.id)).mappings().all())
+        wanted = None if ids is None else set(ids)
+        few = wanted is not None and len(wanted) <= _FEW
+        query = _STORED.where(licenses.c.id.in_(wanted)) if wanted is not None and few else _STORED
+        rows = cast("Sequence[Row]", self._connection.execute(query.order_by(licenses.c.id)).mappings().all())
+        return rows if wanted is None or few else [row for row in rows if row["id"] in wanted]
 
     def add_license(self, license_id: str, policy: str) -> None:
         """Declare a license that has no key yet."""
@@ -151,7 +159,7 @@ class Transaction:
         which = sessions.c.license == license_id, sessions.c.attempt == attempt
         query = sa.select(sessions.c.seq, sessions.c.messages).where(*which).order_by(sessions.c.seq.desc())
         if found := self._connection.execute(query).first():
-            messages = json.dumps([*json.loads(found.messages), message])
+            messages = json.dumps([*_messages(found.messages), message])
             change = sessions.update().where(sessions.c.seq == found.seq).values(result=result, messages=messages)
             self._connection.execute(change)
 
@@ -187,6 +195,15 @@ class Transaction:
             self._outbox = []
 
 
+def _messages(text: str) -> list[Any]:
+    """Read a session's messages; what was changed by hand is left out."""
+    try:
+        messages = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return messages if isinstance(messages, list) else []
+
+
 class Store:
     """A store that is open.
 
@@ -202,10 +219,16 @@ class Store:
 
     def __init__(self, path: str | Path) -> None:
         """Open a store, or make a new one where there is none."""
-        self.path: str | Path = MEMORY if str(path) == MEMORY else Path(path)
-        if isinstance(self.path, Path) and not self.path.name:
+        if not isinstance(path, str | os.PathLike):
+            message = f"a store must be a path or {MEMORY!r}, not a value of type {type(path).__name__}"
+            raise InvalidValue(message)
+        self.path: str | Path = MEMORY if str(path) == MEMORY else Path(os.path.realpath(path))
+        if isinstance(self.path, Path) and (not str(path) or not self.path.name):
             message = f"{str(path)!r} is no file; name one for the store"
             raise StoreError(message)
+        self._closed = False
+        self.left: Mark | None = None
+        """The mark as this process left it; None as long as it has not, or another process drives."""
         in_memory = isinstance(self.path, str)
         self.sidecar = Sidecar(None if isinstance(self.path, str) else self.path.with_name(self.path.name + ".lock"))
         mark = self.sidecar.read()
@@ -248,11 +271,30 @@ class Store:
             StoreError: it could not be written; then nothing was.
 
         """
-        with self._lock, told_as_store_error(self.path), self._writer.begin():
-            transaction = Transaction(self._writer, self._sql, self.seq)
-            yield transaction
-            transaction.flush()
-        self.seq = transaction.seq
+        with self._lock:
+            self._check_open()
+            try:
+                with told_as_store_error(self.path):
+                    self._end_what_was_cut_short()
+                    with self._writer.begin():
+                        transaction = Transaction(self._writer, self._sql, self.seq, self._data_version)
+                        yield transaction
+                        transaction.flush()
+            except BaseException:
+                self._data_version = -1  # nobody knows what was written: look for it next time
+                raise
+            self.seq, self._data_version = transaction.seq, transaction.data_version
+
+    def _check_open(self) -> None:
+        if self._closed:
+            message = "this store is closed; open it again"
+            raise WrongProcess(message)
+
+    def _end_what_was_cut_short(self) -> None:
+        """Roll back a transaction that an interrupt left open behind SQLAlchemy's back."""
+        raw: Any = self._writer.connection.dbapi_connection
+        if raw.in_transaction:
+            raw.rollback()
 
     def news(self, transaction: Transaction) -> set[str]:
         """Name the licenses that other processes changed since this one last looked; within a transaction."""
@@ -260,8 +302,8 @@ class Store:
         if version == self._data_version:
             return set()
         changed = set(self._writer.execute(_CHANGED, {"seq": transaction.seq}).scalars())
-        self.seq = transaction.seq = int(self._writer.execute(_LATEST).scalar_one())
-        self._data_version = version
+        transaction.seq = int(self._writer.execute(_LATEST).scalar_one())
+        transaction.data_version = version
         return changed
 
     def has_news(self) -> bool:
@@ -271,7 +313,8 @@ class Store:
 
     def _look(self) -> int:
         """Read SQLite's counter of what others wrote."""
-        with told_as_store_error(self.path):
+        with self._lock, told_as_store_error(self.path):
+            self._check_open()
             raw: Any = self._writer.connection.dbapi_connection
             (version,) = raw.execute("PRAGMA data_version").fetchone()
             return int(version)
@@ -284,6 +327,7 @@ class Store:
         if self._shared:
             self._lock.acquire()
         try:
+            self._check_open()
             with (
                 told_as_store_error(self.path),
                 self._engine.connect().execution_options(reading=True) as connection,
@@ -412,15 +456,17 @@ class Store:
 
     def keep_mark(self, seen_at: int) -> Mark:
         """Note how far the store has come, and when that was; only its driver does."""
-        mark = Mark(self.id, self.seq, seen_at)
-        self.sidecar.write(mark)
-        return mark
+        self.left = Mark(self.id, self.seq, seen_at)
+        self.sidecar.write(self.left)
+        return self.left
 
     def close(self) -> None:
         """Close it; what was committed stays."""
-        self._writer.close()
-        self._engine.dispose()
-        self.sidecar.close()
+        with self._lock:
+            self._closed = True
+            self._writer.close()
+            self._engine.dispose()
+            self.sidecar.close()
 
     def abandon(self) -> None:
         """Let go of it after a fork, without touching what the parent has open."""
