@@ -9,9 +9,12 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 import licfsm
+from licfsm.adapters.key_pairs import SigningKey
+from licfsm.adapters.keys import sign
 from licfsm.host.driver import Driver
 from licfsm.testing import LicenseWorld, ManualClock, ScriptedServer
 
@@ -537,3 +540,136 @@ os._exit(0)
             assert "here" == again.manager.status().driven
         finally:
             os.kill(orphan, signal.SIGKILL)
+
+
+class TestAfterADriver:
+    def test_a_tick_works_as_before(self, world: Callable) -> None:
+        """A driver that was stopped stops nobody else."""
+        made = world()
+        with made.manager.running():
+            pass
+        assert "up_to_date" == made.manager.check_now(wait=LONG).outcome
+        made.manager.enable_auto_update()
+        made.manager.tick()
+        assert "Scheduled" == made.manager.status().auto_update
+
+    def test_that_an_adapter_wanted_to_end_it_goes_on(self, world: Callable, caplog: pytest.LogCaptureFixture) -> None:
+        """An adapter that raises SystemExit ends neither the thread nor the host, and that is logged."""
+        failed = threading.Event()
+
+        def end(_question: licfsm.Question) -> licfsm.Answer:
+            failed.set()
+            raise SystemExit(3)
+
+        made = world(server=ScriptedServer(end, "up_to_date"))
+        with made.manager.running():
+            made.manager.check_now()
+            assert failed.wait(LONG)
+            assert "up_to_date" == made.manager.check_now(wait=LONG).outcome
+        assert "a tick failed" in caplog.text
+
+
+class TestLocks:
+    def test_of_a_store_outlive_a_second_manager_of_the_same_process(self, world: Callable, spawn: Callable) -> None:
+        """Whoever opens the store elsewhere is not the last one, and does not take its log away."""
+        made = world()
+        world(clock=made.clock, signing=made.signing).manager.close()
+        child = spawn(made, "manager.close(); print('closed', flush=True)")
+        assert "closed\n" == child.stdout.readline()
+        child.wait(LONG)
+        made.manager.enable_auto_update()
+        again = world(clock=made.clock, signing=made.signing)
+        assert "Checking" == again.manager.status().auto_update
+
+    def test_let_nobody_read_a_store_that_is_being_closed(self, world: Callable) -> None:
+        """Threads that look while the manager is closed are told so, each time."""
+        made = world()
+        told: list[BaseException] = []
+
+        def look() -> None:
+            try:
+                while True:
+                    made.manager.status()
+            except licfsm.WrongProcess as error:
+                told.append(error)
+
+        busy = [threading.Thread(target=look) for _ in range(4)]
+        for thread in busy:
+            thread.start()
+        made.manager.close()
+        for thread in busy:
+            thread.join(LONG)
+        assert 4 == len(told)
+
+    def test_are_the_same_by_every_path(self, world: Callable, license_world: Callable, tmp_path: Path) -> None:
+        """A link to a store is that store: only one drives it."""
+        made = world()
+        made.manager.tick()
+        (tmp_path / "link.db").symlink_to(tmp_path / "licenses.db")
+        other = license_world("veeam-9", store=tmp_path / "link.db", clock=made.clock, signing=made.signing)
+        assert "elsewhere" == other.manager.status().driven
+
+
+class TestInterrupted:
+    def test_between_the_commit_and_its_end_loses_nothing(
+        self, world: Callable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A Ctrl-C right after the commit leaves a manager that reads again what was written."""
+        made = world()
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        entry = made.manager._registry.entries["ACME-1"]
+        monkeypatch.setattr(type(entry), "settle", lambda *_: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            made.manager.enable_auto_update()
+        monkeypatch.undo()
+        assert "Checking" == made.manager.status().auto_update
+        made.manager.tick()
+        assert "Scheduled" == made.manager.status().auto_update
+
+
+class TestWrongClock:
+    def test_for_a_moment_removes_no_history(self, world: Callable) -> None:
+        """A clock that is years ahead for one tick does no lasting harm (7.5)."""
+        made = world()
+        made.manager.check_now(wait=LONG)
+        before = len(made.manager.history())
+        made.clock.set_to("2027-06-01")
+        made.manager.tick()
+        made.clock.set_to("2025-02-01T01:00")
+        made.manager.tick()
+        assert len(made.manager.history()) >= before
+
+
+class TestHealing:
+    def test_of_a_type_that_the_new_policy_does_not_know(self, world: Callable, license_world: Callable) -> None:
+        """A key of a type that it knows is taken, and the license goes on under it."""
+        policy = licfsm.policy.named("veeam-9")
+        other = attrs.evolve(policy, name="other", grace={"platinum": None})
+        made = world()
+        made.manager.close()
+        again = license_world(
+            other, store=made.manager._store.path, clock=made.clock, signing=made.signing, operations={"job": "paid"}
+        )
+        assert ("Not installed", False) == (again.manager.status().text, again.manager.allows("job"))
+        again.install(type="platinum", expires="2025-03-14")
+        assert (None, "Valid", True) == (
+            again.manager.status().trouble,
+            again.manager.status().entitlement,
+            again.manager.allows("job"),
+        )
+
+    def test_by_a_new_signature_on_the_same_key(self, world: Callable, license_world: Callable) -> None:
+        """An issuer that rotates its key signs anew what it sold: the latest trusted signature is kept."""
+        made = world()
+        made.manager.close()
+        new = SigningKey.generate()
+        both = [made.signing.public, new.public]
+        path, key = made.manager._store.path, made.key(expires="2025-02-14")
+        again = license_world("veeam-9", store=path, clock=made.clock, trust=both, signing=new)
+        again.manager.install(sign(key, new).signed)
+        again.manager.close()
+        last = license_world("veeam-9", store=path, clock=made.clock, signing=new)
+        assert ("Valid", None) == (last.manager.status().entitlement, last.manager.status().trouble)

@@ -98,14 +98,14 @@ class TestServer:
     def test_is_asked_no_more_when_a_tick_has_lasted_long_enough(
         self, world: Callable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A tick begins no further call after its time; the next one goes on."""
+        """A tick begins no further call after its time, but one at least; the next one goes on."""
         made = world(licenses=["ACME-1", "ACME-2"])
         made.install(id="ACME-2", expires="2026-02-14")
         for license_id in made.manager.licenses:
             made.manager.enable_auto_update(license_id)
         monkeypatch.setattr("licfsm.host.performer.LONGEST", -1.0)
         made.manager.tick()
-        assert [] == made.server.questions
+        assert 1 == len(made.server.questions)
         monkeypatch.undo()
         made.manager.tick()
         assert 2 == len(made.server.questions)
@@ -187,3 +187,82 @@ class TestTargets:
         made.manager.tick()
         assert ["broken"] == [pending.where for pending in made.manager.status().undelivered]
         assert "target broken failed" in caplog.text
+
+
+class TestContract:
+    """What an adapter gives that its contract does not know."""
+
+    def test_a_key_may_come_as_signed_text(self, world: Callable) -> None:
+        """A client need not verify what it was sent: the manager does."""
+        made = world()
+        made.server.will(licfsm.Answer("new_key", made.key(expires="2026-02-14").signed))
+        assert "new_key" == made.manager.check_now(wait=5).outcome
+
+    def test_a_client_that_verifies_by_itself_may_refuse(self, world: Callable) -> None:
+        """What it raises of a key is `key_rejected`, and the next license is asked all the same."""
+        made = world(licenses=["ACME-1", "ACME-2"])
+        made.install(id="ACME-2", expires="2026-02-14")
+        made.server.will(licfsm.KeyRejected("not ours"), "up_to_date")
+        for license_id in made.manager.licenses:
+            made.manager.enable_auto_update(license_id)
+        made.manager.tick()
+        assert ["key_rejected", "up_to_date"] == sorted(session.outcome for session in made.manager.sessions())
+
+    def test_a_target_that_returns_something_else_failed(self, world: Callable) -> None:
+        """The number of bytes is no reason, and no success: it is told, and nothing else is held up."""
+
+        class Counting:
+            name = "counting"
+
+            def write(self, key: licfsm.LicenseKey, /) -> int:
+                return len(key.signed)
+
+        made = world(targets=[Counting()])
+        made.manager.enable_auto_update()
+        made.manager.tick()
+        (pending,) = made.manager.status().undelivered
+        assert "Scheduled" == made.manager.status().auto_update
+        assert "the adapter broke its contract: it returned" in pending.error
+
+    def test_a_channel_that_returns_something_else_failed(self, world: Callable) -> None:
+        """True is no reason: the notice waits, as after any failure, and is not sent at every tick."""
+        made = world()
+        sent: list[str] = []
+        made.mail.deliver = lambda notice: sent.append(notice.id) is None
+        for _ in range(5):
+            made.manager.tick()
+        (pending,) = made.manager.status().undelivered
+        assert ("the adapter broke its contract: it returned True", 1) == (pending.error.partition(";")[0], len(sent))
+
+    def test_the_reason_of_a_target_is_to_be_seen(self, world: Callable, tmp_path: Path) -> None:
+        """What waits for a target says why."""
+        made = world(targets=[tmp_path / "share" / "license.lic"])
+        made.manager.tick()
+        (pending,) = made.manager.status().undelivered
+        assert "the folder" in pending.error
+
+
+class TestShares:
+    def test_a_slow_server_holds_up_no_mail(self, world: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Server, targets and each channel get one call at least in every tick."""
+        monkeypatch.setattr("licfsm.host.performer.LONGEST", 1e-9)
+        made = world(licenses=["ACME-1", *(f"L-{number}" for number in range(3))])
+        made.server.will("connection_failed")
+        for license_id in made.manager.licenses[1:]:
+            made.install(id=license_id, expires="2026-02-14")
+            made.manager.enable_auto_update(license_id)
+        made.manager.tick()
+        assert (1, 1) == (len(made.server.questions), len(made.mail.notices))
+
+    def test_who_waits_longest_is_asked_first(self, world: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With a call a tick, every license has its turn before any is asked again."""
+        monkeypatch.setattr("licfsm.host.performer.LONGEST", 1e-9)
+        made = world(licenses=["ACME-1", "A", "B"])
+        made.server.will("connection_failed")
+        for license_id in ("A", "B"):
+            made.install(id=license_id, expires="2026-02-14")
+            made.manager.enable_auto_update(license_id)
+        for _ in range(2):
+            made.manager.tick()
+            made.clock.move_to(made.clock.now.add(hours=2))
+        assert ["A", "B"] == [question.key.id for question in made.server.questions]

@@ -66,7 +66,8 @@ def told_as_store_error(path: str | Path) -> Iterator[None]:
         code = "_".join(name.split("_")[:2])
         if code == "SQLITE_NOTADB":
             message = (
-                f"{path} is no licfsm store (not even an SQLite file), or is damaged; it was left as it is: {_RESTORE}"
+                f"{path} is no licfsm store (not even an SQLite file); it was left as it is, for perhaps it is damaged:"
+                f" {_RESTORE}"
             )
             raise StoreDamaged(message) from error
         if code in _DAMAGED or str(origin).startswith(_WRONG_TABLES):
