@@ -121,7 +121,13 @@ class Outbox:
         """Try everything again now: its times were told by a clock that was set back since."""
         self._rest_until = dict.fromkeys(self._channels, -NEVER)
         self._next_at = None
-        self._store.bring_forward(self._clock.now_ms())
+        now = self._clock.now_ms()
+        self._store.bring_forward(now, now)
+
+    def begin(self) -> None:
+        """Begin after a restart: nothing waits for longer than it ever does, whatever clock told its time."""
+        now = self._clock.now_ms()
+        self._store.bring_forward(now, now + _LONGEST_WAIT)
 
 
 def as_reason(given: object) -> str | None:

@@ -26,12 +26,11 @@ print(sidecar.acquire(), flush=True)
 WAIT = "sys.stdin.read()\n"
 FORK = """
 import os
+end, _ = os.pipe()
 if os.fork():
-    sys.stdin.readline()
-    os._exit(0)
+    os.read(end, 1)  # until it is killed
 print("child", flush=True)
-sys.stdin.readline()
-sys.stdin.readline()
+sys.stdin.read()
 """
 
 
@@ -130,8 +129,7 @@ class TestLock:
         process = run(FORK)
         assert ["True", "child"] == [line(process), line(process)]
         before = sidecar.acquire()
-        process.stdin.write("end\n")
-        process.stdin.flush()
+        process.kill()
         process.wait()
         assert (False, True) == (before, sidecar.acquire())
 

@@ -445,7 +445,7 @@ class TestOutbox:
         for at in (5, 100, 200):
             tell(store, f"A{at}", at=at)
         store.mark_notice(3, done_at=50)
-        store.bring_forward(60)
+        store.bring_forward(60, 60)
         assert [(5, None), (60, None), (200, 50)] == [
             (row["next_at"], row["done_at"]) for row in store.notice_rows(None)
         ]

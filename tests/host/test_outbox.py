@@ -115,6 +115,19 @@ class TestRetry:
         made.manager.tick()
         assert 0 == waiting(made)
 
+    def test_after_a_restart_does_not_wait_for_the_time_of_a_clock_set_back(
+        self, world: Callable, license_world: Callable, tmp_path: Path
+    ) -> None:
+        """A clock set back before the host was closed makes no mail wait for the days between."""
+        made = world(store=tmp_path / "licenses.db", start="2025-02-10")
+        made.mail.down = "mail server is down"
+        made.manager.tick()
+        made.clock.set_to("2025-01-10")
+        made.manager.close()
+        again = license_world("veeam-9", store=tmp_path / "licenses.db", clock=made.clock, signing=made.signing)
+        again.manager.tick()
+        assert ["key_installed", "clock_went_back"] == [name for name in again.mail.names if name != "expiring"]
+
     def test_counts_an_adapter_that_raises_as_a_failure(
         self, world: Callable, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -389,10 +389,18 @@ class Store:
         with self.writing():
             self._writer.execute(outbox.update().where(outbox.c.seq == seq).values(**values))
 
-    def bring_forward(self, now: int) -> None:
-        """Try everything that waits again now: its times were told by a clock that was set since."""
-        with self.writing():
-            self._writer.execute(outbox.update().where(_WAITING, outbox.c.next_at > now).values(next_at=now))
+    def bring_forward(self, now: int, beyond: int) -> None:
+        """Try what waits until later than a time again now: its times were told by a clock that was set since.
+
+        Args:
+            now: milliseconds.
+            beyond: what is tried again later than this, in milliseconds.
+
+        """
+        late = _WAITING, outbox.c.next_at > beyond
+        if self._rows(sa.select(outbox.c.seq).where(*late).limit(1)):
+            with self.writing():
+                self._writer.execute(outbox.update().where(*late).values(next_at=now))
 
     def drop_waiting(self, now: int, why: str) -> int:
         """Let go of everything that waits, and say how much that was."""
