@@ -16,6 +16,8 @@ from licfsm.adapters.key_pairs import SigningKey
 from licfsm.adapters.keys import TrustedKeys, read_unverified, sign
 from licfsm.errors import KeyRejected
 
+pytestmark = pytest.mark.long
+
 CHANGES = 100_000
 PARTS = 10
 

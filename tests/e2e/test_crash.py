@@ -25,6 +25,8 @@ from licfsm import instants
 from licfsm.adapters.keys import SigningKey, sign
 from licfsm.policy import named
 
+pytestmark = pytest.mark.long
+
 HERE: Final = Path(__file__).parent
 AT_ONCE: Final = 2
 """How many processes live at the same time."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from manager_lives import live, write
 
+pytestmark = pytest.mark.long
+
 LIVES, STEPS = range(170), 60
 """10,200 steps."""
 

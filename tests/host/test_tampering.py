@@ -21,6 +21,8 @@ from licfsm.policy import named
 from licfsm.ports import Answer, Question
 from licfsm.testing import CollectingNotifier, LicenseWorld, ManualClock, make_world
 
+pytestmark = pytest.mark.long
+
 # Under veeam-9, by rules.md 1.6 and 2.1: the subscription ACME-1 ends at 14 February + 30 days, which is all of 16 March,
 # the rental ACME-2 at 30 June + 2 months, which is all of 30 August. ACME-3 has no key. In the store it is 20 February,
 # 12:31: ACME-1 in Grace and Checking (from Retrying), with a target that fails, ACME-2 Valid and Scheduled.
