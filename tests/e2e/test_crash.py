@@ -25,8 +25,6 @@ from licfsm import instants
 from licfsm.adapters.keys import SigningKey, sign
 from licfsm.policy import named
 
-pytestmark = pytest.mark.long
-
 HERE: Final = Path(__file__).parent
 AT_ONCE: Final = 2
 """How many processes live at the same time."""
@@ -37,7 +35,10 @@ INTERRUPTED: Final = named("veeam-7").texts.interrupted
 LINES, WIDTH = 3, 200
 """How much is told of each moment at which something went wrong."""
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each life is lived in a fork")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="each life is lived in a fork"),
+]
 
 
 class Point(NamedTuple):
