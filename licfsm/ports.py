@@ -10,7 +10,9 @@ from typing import Protocol, runtime_checkable
 
 import attrs
 
+from licfsm.errors import InvalidValue
 from licfsm.key import LicenseKey
+from licfsm.policy import OUTCOMES
 
 __all__ = ["Answer", "Clock", "HostClock", "LicenseServer", "Notice", "Notifier", "Question", "Target"]
 
@@ -73,6 +75,25 @@ class Answer:
     retry_after: int | None = None
     signed_time: int | None = None
     takes: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        """See that it is an answer.
+
+        Raises:
+            InvalidValue: a part of it is not what it must be; the message names the part.
+
+        """
+        if self.outcome not in OUTCOMES:
+            message = f"outcome must be one of {', '.join(OUTCOMES)}; not {self.outcome!r}"
+            raise InvalidValue(message)
+        if self.outcome == "new_key" and self.key is None:
+            message = "new_key comes with its key: the verified LicenseKey, or its signed text"
+            raise InvalidValue(message)
+        for name in ("retry_after", "signed_time"):
+            value = getattr(self, name)
+            if not (value is None or type(value) is int):
+                message = f"{name} must be whole milliseconds, or None; not {value!r}"
+                raise InvalidValue(message)
 
 
 @runtime_checkable

@@ -23,6 +23,7 @@ from licfsm import instants
 from licfsm.adapters.clock import ManualClock
 from licfsm.adapters.key_pairs import SigningKey
 from licfsm.adapters.keys import sign
+from licfsm.errors import InvalidValue
 from licfsm.host.manager import LicenseManager
 from licfsm.key import LicenseKey
 from licfsm.policy import Policy
@@ -47,12 +48,20 @@ class ScriptedServer:
 
     def __init__(self, *replies: Reply) -> None:
         """Take the replies; by default there is never a newer key."""
-        self._replies: list[Reply] = list(replies) or ["up_to_date"]
         self.questions: list[Question] = []
+        self.will(*(replies or ("up_to_date",)))
 
     def will(self, *replies: Reply) -> None:
-        """Give these replies from now on, in order, and the last one ever after."""
-        self._replies = list(replies)
+        """Give these replies from now on, in order, and the last one ever after.
+
+        Raises:
+            InvalidValue: something is no reply, or there is none.
+
+        """
+        if not replies:
+            message = "a script needs one reply at least"
+            raise InvalidValue(message)
+        self._replies = [_as_reply(reply) for reply in replies]
 
     def ask(self, question: Question) -> Answer:
         """Give the next reply."""
@@ -60,11 +69,18 @@ class ScriptedServer:
         reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
         if isinstance(reply, BaseException):
             raise reply
-        if isinstance(reply, LicenseKey):
-            return Answer("new_key", reply)
-        if isinstance(reply, str):
-            return Answer(reply)
         return reply if isinstance(reply, Answer) else reply(question)
+
+
+def _as_reply(given: Reply) -> Answer | BaseException | Callable[[Question], Answer]:
+    if isinstance(given, str):
+        return Answer(given)
+    if isinstance(given, LicenseKey):
+        return Answer("new_key", given)
+    if isinstance(given, Answer | BaseException) or callable(given):
+        return given
+    message = f"a reply is an outcome's name, a key, an Answer, what to raise, or a function; not {given!r}"
+    raise InvalidValue(message)
 
 
 class CollectingNotifier:
@@ -142,7 +158,7 @@ class LicenseWorld:
         """Let time go by, through every instant at which something is due, never over one.
 
         Args:
-            until: a datetime, or ISO text in UTC.
+            until: a datetime, or ISO text in UTC; what is due at that very instant still happens.
             perform: whether the server is asked, and keys and notices are delivered.
 
         """
@@ -187,7 +203,10 @@ else:
 
     @pytest.fixture
     def license_world() -> Iterator[Callable[..., LicenseWorld]]:
-        """Make worlds, see `make_world`; their managers are closed at the end of the test."""
+        """Make worlds: ``license_world(policy, *, start=..., store=..., ...)``, see `make_world` for what it takes.
+
+        Their managers are closed at the end of the test.
+        """
         made: list[LicenseWorld] = []
 
         def make(*arguments: Any, **options: Any) -> LicenseWorld:  # noqa: ANN401 - those of make_world

@@ -416,3 +416,12 @@ class TestEntitled:
         """A trial has no grace: at its expiry free mode begins (2.1)."""
         dates = begin(type="trial").dates
         assert "FreeMode" == entitled("Expiring", dates, licfsm.ManualClock("2025-02-15").now_ms())
+
+
+class TestSignedText:
+    def test_is_none_of_a_licenses_business(self, begin: Callable, script: type) -> None:
+        """A License without a manager verifies nothing, and says so."""
+        story = begin("2025-02-10")
+        story.enable()
+        with pytest.raises(InvalidValue, match="verifies no signed text"):
+            story.advance("2025-02-11", server=script(Answer("new_key", "eyJ")))

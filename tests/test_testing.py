@@ -23,6 +23,12 @@ class TestScriptedServer:
         with pytest.raises(RuntimeError, match="a bug"):
             ScriptedServer(RuntimeError("a bug")).ask(question())
 
+    @pytest.mark.parametrize("replies", [("uptodate",), (5,), ()])
+    def test_takes_no_nonsense(self, replies: tuple) -> None:
+        """A misspelled outcome fails where it is written, not as a check that failed."""
+        with pytest.raises(licfsm.InvalidValue):
+            ScriptedServer().will(*replies)
+
     def test_may_give_a_key(self) -> None:
         """A key alone is a new key."""
         key = question().key

@@ -424,7 +424,7 @@ class LicenseManager:
                 return entries[license_id]
             (entry,) = entries.values()
         except (KeyError, ValueError, RuntimeError):
-            known = ", ".join(sorted(entries)[:5]) or "none"
+            known = ", ".join(sorted(entries)[:5]) or "none yet: install a key first"
             message = (
                 f"there is no license {license_id!r}; there is {known}"
                 if license_id is not None

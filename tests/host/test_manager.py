@@ -40,7 +40,7 @@ class TestWithoutLicense:
 
     def test_has_nothing_to_switch_on(self, world: Callable) -> None:
         """A command that needs a license says that there is none."""
-        with pytest.raises(licfsm.UnknownLicense, match="name a license; there is none"):
+        with pytest.raises(licfsm.UnknownLicense, match="name a license; there is none yet: install a key first"):
             world(install=False).manager.enable_auto_update()
 
     def test_of_a_declared_license_is_not_installed(self, world: Callable) -> None:

@@ -55,19 +55,19 @@ class TestServer:
     @pytest.mark.parametrize(
         "answer",
         [
-            licfsm.Answer("renewed"),
-            licfsm.Answer("new_key"),
-            licfsm.Answer("connection_failed", retry_after="soon"),
-            licfsm.Answer("up_to_date", signed_time=1.5),
-            None,
+            lambda _question: licfsm.Answer("renewed"),
+            lambda _question: licfsm.Answer("new_key"),
+            lambda _question: licfsm.Answer("connection_failed", retry_after="soon"),
+            lambda _question: licfsm.Answer("up_to_date", signed_time=1.5),
+            lambda _question: None,
         ],
     )
     def test_that_breaks_its_contract_counts_as_no_connection(
-        self, world: Callable, answer: object, caplog: pytest.LogCaptureFixture
+        self, world: Callable, answer: Callable, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A bug in an adapter is logged, and the question is asked again as after an outage."""
         made = world()
-        made.server.will(lambda _question: answer)
+        made.server.will(answer)
         assert "connection_failed" == made.manager.check_now(wait=5).outcome
         assert "the license server's adapter failed for license ACME-1" in caplog.text
 

@@ -45,6 +45,7 @@ class Sidecar:
         """Name the file; nothing is opened until it is needed."""
         self.path = path
         self._file: int | None = None
+        self._closing: weakref.finalize[..., Sidecar] | None = None
         self._kept: Mark | None = None
         self.held = False
         _ALL.add(self)
@@ -91,9 +92,9 @@ class Sidecar:
     def close(self) -> None:
         """Give everything back; the file stays."""
         self.held = False
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        if self._closing is not None:
+            self._closing()  # also where nobody closes it, as its object goes
+            self._closing = self._file = None
 
     def _open(self) -> int:
         if self._file is None:
@@ -102,6 +103,7 @@ class Sidecar:
             except OSError as error:
                 message = f"cannot open {self.path}: {error.strerror}; the folder of the store must be writable"
                 raise StoreError(message) from None
+            self._closing = weakref.finalize(self, os.close, self._file)
         return self._file
 
 
