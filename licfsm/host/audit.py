@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from licfsm import events as ev
+from licfsm import instants
 from licfsm.adapters.clock import ManualClock
 from licfsm.adapters.store import Row
 from licfsm.errors import StoreDamaged
@@ -44,6 +45,7 @@ def replay_journal(
     options: dict[str, Any] = {}
     for row in rows:
         try:
+            instants.in_range(row["at"], str(row["at"]))
             if row["event"] == OPENED:
                 options = json.loads(row["details"])
                 for lic in licenses.values():
