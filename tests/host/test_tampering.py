@@ -128,7 +128,9 @@ def copy(original: Original, tmp_path: Path) -> Callable[[], Path]:
 
 def manager(path: Path, start: str) -> licfsm.LicenseManager:
     """Open a store as its host does."""
-    world = {"server": Server(), "mail": CollectingNotifier(), "clock": ManualClock(start), "spread": "0 minutes"}
+    mail = CollectingNotifier()
+    mail.down = "no route"
+    world = {"server": Server(), "mail": mail, "clock": ManualClock(start), "spread": "0 minutes"}
     return licfsm.LicenseManager.open(path, policy="veeam-9", trust=[SIGNING.public], **world, **OPTIONS)
 
 
@@ -144,16 +146,20 @@ def change(path: Path, statement: str, *values: object) -> bool:
 
 
 def cells(path: Path, table: str, column: str) -> Iterator[tuple[int, object]]:
-    """Give rows of a column, and what to put there: all values, but of many rows only some, and a part into each."""
+    """Give rows of a column, and what to put there: all values, but of many rows only some, and a part into most.
+
+    The last row, which is one that waits if there is any, gets all values.
+    """
+    order = "done_at IS NULL, rowid" if table == "outbox" else "rowid"
     with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute(f"SELECT rowid, {column} FROM {table} ORDER BY rowid").fetchall()  # noqa: S608
+        rows = connection.execute(f"SELECT rowid, {column} FROM {table} ORDER BY {order}").fetchall()  # noqa: S608
         kinds = {name: kind for _, name, kind, *_ in connection.execute(f"PRAGMA table_info({table})")}
     values = {"INTEGER": NUMBERS, "": (*NUMBERS, *TEXTS)}.get(kinds[column], TEXTS)
     others = list(dict.fromkeys(value for _, value in rows if value is not None))
     few = len(rows) <= 4
     chosen = rows if few else [rows[0], rows[1], rows[len(rows) // 2], rows[-2], rows[-1]]
-    stride = 1 if few else len(chosen)
     for place, (rowid, held) in enumerate(chosen):
+        stride = 1 if few or place == len(chosen) - 1 else len(chosen) - 1
         for value in [*values, *[other for other in others if other != held][:2]][place % stride :: stride]:
             yield rowid, value
 

@@ -239,6 +239,17 @@ class Store:
         self._engine = make_engine(self.path)
         self._sql = {name: _sql(self._engine, statement) for name, statement in _ADD.items()}
         self._sql["licenses"] = _sql(self._engine, _SAVE)
+        try:
+            self._begin()
+            self.mark = mark if mark and mark.store == self.id else None
+            """How far it had come, as the file beside it says; None where that file is new, or another store's."""
+            self.there_before = self.last_there(self.mark)
+            """When somebody was last there before it was opened, in milliseconds; 0 where nobody knows."""
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    def _begin(self) -> None:
         prepare(self._engine, self.path)
         with self._reading() as connection:
             self.id = self._read_id(connection)
@@ -248,11 +259,11 @@ class Store:
             raise StoreDamaged(message)
         with told_as_store_error(self.path):
             self._writer = self._engine.connect()
-        self._data_version = self._look()
-        self.mark = mark if mark and mark.store == self.id else None
-        """How far it had come, as the file beside it says; None where that file is new, or another store's."""
-        self.there_before = self.last_there(self.mark)
-        """When somebody was last there before it was opened, in milliseconds; 0 where nobody knows."""
+        try:
+            self._data_version = self._look()
+        except BaseException:
+            self._writer.close()
+            raise
 
     def _read_id(self, connection: sa.Connection) -> str:
         found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "store")).scalar()
