@@ -8,6 +8,7 @@ keys are given.
 from __future__ import annotations
 
 import itertools
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -197,24 +198,9 @@ def examine(
         StoreError: it cannot be read, or an older version made it.
 
     """
-    path = Path(path)
-    _check_kind(path)
-    with _told(path):
-        return _examined(path, trust, watch or (lambda _: None))
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Tell that a store cannot be read; of one that is damaged SQLite also says what is no text."""
-    try:
-        with told_as_store_error(path):
-            yield
-    except UnicodeDecodeError as error:
-        message = f"{path} is damaged: what SQLite says of it cannot be read; {_BACKUP}"
-        raise StoreDamaged(message) from error
-
-
-def _examined(path: Path, trust: TrustedKeys | None, watch: Callable[[float], None]) -> Examination:
+    given = Path(path)
+    _check_kind(given)
+    path = Path(os.path.realpath(given))  # as managers open it: what is beside a link is not beside the store
     sidecar = Sidecar(path.with_name(f"{path.name}.lock"))
     try:
         mark = sidecar.read()  # before the journal, which can then only be longer
@@ -224,8 +210,8 @@ def _examined(path: Path, trust: TrustedKeys | None, watch: Callable[[float], No
         driven = _driver(sidecar)
     finally:
         sidecar.close()
-    with closing(_connect(path)) as connection:
-        return _Examiner(path, connection, trust, watch).examine(mark, driven)
+    with told_as_store_error(path), closing(_connect(path)) as connection:
+        return _Examiner(given, connection, trust, watch or (lambda _: None)).examine(mark, driven)
 
 
 def _check_kind(path: Path) -> None:

@@ -139,4 +139,4 @@ def as_reason(given: object) -> str | None:
 
 def _wait(times: int) -> int:
     """Say how long to wait after a failure, in milliseconds; it doubles with each one before."""
-    return int(min(_FIRST_WAIT << min(times, 16), _LONGEST_WAIT))
+    return int(min(_FIRST_WAIT << min(max(times, 0), 16), _LONGEST_WAIT))

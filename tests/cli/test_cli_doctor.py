@@ -277,11 +277,11 @@ class TestRefused:
         assert shown.stderr.rstrip("\n").isprintable()
         assert "Traceback" not in shown.stderr
 
-    def test_keeps_the_words_of_opening(self, doctor: Callable[..., Result]) -> None:
+    def test_keeps_the_words_of_opening(self, doctor: Callable[..., Result], folder: Path) -> None:
         """What a manager says that opens it is what is said."""
         shown = doctor(name="public.json")
         assert (
-            "public.json is no licfsm store (not even an SQLite file); it was left as it is: restore it from a backup,"
+            f"{folder.resolve() / 'public.json'} is no licfsm store (not even an SQLite file); it was left as it is: restore it from a backup,"
             " or move it away and install the license keys again\n"
         ) == shown.stderr
 

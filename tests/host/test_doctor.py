@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import attrs
 import pendulum
 import pytest
 
@@ -15,7 +16,9 @@ from licfsm.adapters.keys import TrustedKeys
 from licfsm.adapters.store import Mark, Store
 from licfsm.adapters.store.sidecar import Sidecar
 from licfsm.errors import StoreDamaged, StoreError, StoreTooNew
+from licfsm.host.codec import encode_policy
 from licfsm.host.doctor import MANY, Examination, Examined, Finding, Queue, examine
+from licfsm.policy import named
 from licfsm.testing import LicenseWorld, make_world
 
 # The store of these tests: ACME-1 has a subscription whose last day is 2025-02-14, ACME-2 has no key. On 2025-02-10 at
@@ -229,6 +232,19 @@ class TestDriver:
         path.with_name("licenses.db.lock").mkdir()
         assert "unknown" == examine(path, TRUST).driven
 
+    def test_is_seen_through_a_link(self, path: Path) -> None:
+        """Whatever name leads to a store, the file beside the store itself counts, as for its manager."""
+        link = path.with_name("link.db")
+        link.symlink_to(path)
+        with closing(Sidecar(path.with_name("licenses.db.lock"))) as sidecar:
+            sidecar.acquire()
+            examination = examine(link, TRUST)
+        assert ("elsewhere", utc(2025, 2, 10, 9), str(link)) == (
+            examination.driven,
+            examination.driven_at,
+            examination.file,
+        )
+
 
 class TestAge:
     def test_of_an_older_copy_is_told(self, path: Path) -> None:
@@ -387,6 +403,20 @@ class TestDamage:
         """What is missing from the store, or was planted in it, is named."""
         assert [Finding(None, what, BACKUP)] == found(path, statement)
 
+    def test_of_what_a_row_refers_to_is_told(self, path: Path) -> None:
+        """A reference that leads nowhere is told, should a table ever have any."""
+        made = "CREATE TABLE keys (id INTEGER PRIMARY KEY, license TEXT NOT NULL, signed TEXT REFERENCES meta (name))"
+        told = found(
+            path,
+            "PRAGMA legacy_alter_table = ON; ALTER TABLE keys RENAME TO old",
+            "DROP INDEX ix_keys_license",
+            made,
+            "INSERT INTO keys SELECT * FROM old",
+            "CREATE INDEX ix_keys_license ON keys (license)",
+            "DROP TABLE old",
+        )
+        assert Finding(None, "a row of table keys refers to one that is not there", BACKUP) in told
+
     def test_of_a_policy_is_told(self, path: Path) -> None:
         """A policy that was changed is not the one of its digest, and licenses miss it."""
         told = found(path, "UPDATE policies SET document = replace(document, 'subscription', 'rent')")
@@ -539,6 +569,26 @@ class TestLicense:
         assert "not checked: an earlier key could not be verified" == examine(path, TRUST).licenses[0].journal
         both = TrustedKeys.of([SIGNING.public, STRANGER.public])
         assert "agrees" == examine(path, both).licenses[0].journal
+
+    def test_with_an_earlier_key_that_is_none_is_told(self, path: Path) -> None:
+        """A key that is not in force any more is still part of what happened."""
+        world = world_at(path, "2025-02-10T10:00")
+        world.install(expires="2025-02-28")
+        world.manager.close()
+        told = found(path, "UPDATE keys SET signed = 'none' WHERE id = 1")
+        what = "key number 1 cannot be read: this is no license key: it must be three parts of base64url with dots between them"
+        assert [Finding("ACME-1", what, f"{BACKUP} if it is wanted")] == told
+
+    def test_of_a_type_that_its_policy_does_not_know_is_told(self, path: Path) -> None:
+        """A type about which the policy of its row says nothing cannot be judged."""
+        known = named("veeam-9")
+        grace = {kind: span for kind, span in known.grace.items() if kind != "subscription"}
+        digest, document = encode_policy(attrs.evolve(known, grace=grace))
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO policies VALUES (?, 'veeam-9', ?)", (digest, document))
+            connection.execute("UPDATE licenses SET policy = ? WHERE id = 'ACME-1'", (digest,))
+        remedy = "open the store with a policy that knows it"
+        assert [remedy] == [each.remedy for each in found(path) if "knows no license type 'subscription'" in each.what]
 
     def test_that_began_anew_is_checked_from_there(self, path: Path) -> None:
         """The journal of a license whose key was installed again with force begins there."""

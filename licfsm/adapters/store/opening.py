@@ -37,7 +37,7 @@ _SMALLEST: Final = 512
 
 _RESTORE: Final = "restore it from a backup, or move it away and install the license keys again"
 _DAMAGED: Final = frozenset({"SQLITE_CORRUPT"})
-_WRONG_TABLES: Final = ("no such table", "no such column", "malformed")
+_WRONG_TABLES: Final = ("no such table", "no such column", "malformed", "Could not decode")
 _WORDS: Final = {
     "SQLITE_BUSY": f"another program has kept it locked for {BUSY_SECONDS:g} seconds; try again when that one is done",
     "SQLITE_LOCKED": "it is locked within this program",
