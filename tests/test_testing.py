@@ -1,8 +1,11 @@
+import importlib.util
+import sys
 from collections.abc import Callable
 
 import pytest
 
 import licfsm
+from licfsm import testing
 from licfsm.testing import CollectingNotifier, ScriptedServer, make_world
 
 
@@ -99,3 +102,13 @@ class TestWorld:
         world = make_world("veeam-7")
         assert "Not installed" == world.manager.status().text
         world.manager.close()
+
+
+def test_all_but_the_fixture_works_without_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host's own tools may use the script and the world where pytest is not installed."""
+    spec = importlib.util.spec_from_file_location("licfsm_testing_alone", testing.__file__)
+    alone = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "licfsm_testing_alone", alone)
+    monkeypatch.setitem(sys.modules, "pytest", None)
+    spec.loader.exec_module(alone)
+    assert (True, False) == (hasattr(alone, "make_world"), hasattr(alone, "license_world"))
