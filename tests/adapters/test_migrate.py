@@ -195,3 +195,15 @@ class TestUpgrade:
         with closing(sqlite3.connect(path)) as connection:
             assert [(7,)] == connection.execute("SELECT seq FROM journal").fetchall()
         assert ([("0000",)], before) == (version(path), schema(path))
+
+
+class TestTwoProcesses:
+    def test_that_upgrade_at_once_keep_one_copy(self, old: Callable, path: Path) -> None:
+        """Whoever comes second finds it done, and leaves the copy of what was there before."""
+        old(INDEX)
+        before = dump(path)
+        engine = make_engine(path)
+        Store(path).close()  # the other process, between the look at the version and the upgrade
+        migrate.upgrade(engine, path, "0000")
+        engine.dispose()
+        assert before == dump(path.with_name("licenses.db.0000"))

@@ -40,6 +40,10 @@ def _copy(engine: sa.Engine, to: str) -> None:
         raw.close()
 
 
+def _version(connection: sa.Connection) -> str:
+    return str(connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one())
+
+
 def upgrade(engine: sa.Engine, path: str | Path, version: str | None) -> None:
     """Bring a store up to date, in one transaction; a copy of what was there is kept beside it.
 
@@ -50,8 +54,10 @@ def upgrade(engine: sa.Engine, path: str | Path, version: str | None) -> None:
 
     """
     config = _config()
-    if version and Path(path).is_file():
-        _copy(engine, f"{path}.{version}")
-    with engine.begin() as connection:
+    with engine.begin() as connection:  # from here on no other process can come between
+        if version and _version(connection) != version:
+            return  # another process did it meanwhile; its copy stays
+        if version and Path(path).is_file():
+            _copy(engine, f"{path}.{version}")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
