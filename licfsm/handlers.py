@@ -33,7 +33,7 @@ from licfsm.record import Record, TargetWrite
 from licfsm.rules import EXTENSION
 from licfsm.step import Step, forget_told, note_state, notice_due, tell, until_text
 
-__all__ = ["ENTITLEMENT_TIMERS", "first_sight", "question_due", "take"]
+__all__ = ["ENTITLEMENT_TIMERS", "entitlement_due", "first_sight", "question_due", "take"]
 
 ENTITLEMENT_TIMERS: Final[Mapping[str, tuple[str, str]]] = {
     state: (timer.trigger, timer.deadlines[0])
@@ -117,7 +117,7 @@ def _remember(step: Step) -> None:
     step.judged = max(now, record.latest)
 
 
-def _entitlement_due(step: Step) -> None:
+def entitlement_due(step: Step) -> None:
     """7.2: every change of entitlement that the clock brings, in the order of their due times."""
     record = step.record
     while (timer := ENTITLEMENT_TIMERS.get(record.entitlement)) is not None:
@@ -146,7 +146,7 @@ def _writes_due(step: Step) -> None:
 def _tick(step: Step, _: ev.Tick) -> None:
     """7.2: what is due, or was missed."""
     _remember(step)
-    _entitlement_due(step)
+    entitlement_due(step)
     _question_due(step)
     if step.record.writes:
         _writes_due(step)
@@ -174,7 +174,7 @@ def _clock_stepped(step: Step, event: ev.ClockStepped) -> None:
     _remember(step)
     if came_back:
         _correct(step, memory)
-    _entitlement_due(step)
+    entitlement_due(step)
     if event.interrupted:
         fire(step, AUTO_UPDATE, "restarted", now)
     _question_due(step)  # what was missed comes first: its deadline is not held against the user (5.2)
@@ -218,7 +218,7 @@ def _restarted(step: Step, _: ev.Restarted) -> None:
     """7.3: a question under way is asked again at once."""
     step.away_since = step.now
     _remember(step)
-    _entitlement_due(step)
+    entitlement_due(step)
     fire(step, AUTO_UPDATE, "restarted", step.now)
     _question_due(step)
 
@@ -232,7 +232,7 @@ _COMMANDS: Final[Mapping[type, str]] = {ev.Enable: "enable", ev.Disable: "disabl
 def _command(step: Step, event: ev.Enable | ev.Disable | ev.CheckNow) -> None:
     """6.1 to 6.4: what the user does to automatic update."""
     _remember(step)
-    _entitlement_due(step)
+    entitlement_due(step)
     fire(step, AUTO_UPDATE, _COMMANDS[type(event)], step.now)
 
 
@@ -244,7 +244,7 @@ def _install(step: Step, event: ev.Install) -> None:
         return
     if why := _refusal(step, key, force=event.force):
         raise KeyRejected(why)
-    _entitlement_due(step)
+    entitlement_due(step)
     proves = old.issued_at < key.issued_at < now
     if proves and record.latest - now > NEAR:
         _heal(step)
@@ -282,7 +282,7 @@ def _answered(step: Step, event: ev.Answered) -> None:
     _remember(step)
     if record.auto_update != CHECKING or event.attempt != record.attempt:
         return
-    _entitlement_due(step)
+    entitlement_due(step)
     signed = event.signed_time
     if signed is not None and abs(signed - now) <= NEAR and event.outcome not in UNSIGNED:
         if record.latest - signed > NEAR:

@@ -18,21 +18,17 @@ from licfsm import effects as fx
 from licfsm import events as ev
 from licfsm import instants
 from licfsm.errors import InvalidValue
-from licfsm.handlers import ENTITLEMENT_TIMERS, first_sight, question_due, take
+from licfsm.handlers import ENTITLEMENT_TIMERS, entitlement_due, first_sight, question_due, take
 from licfsm.instants import NEVER, Span
 from licfsm.key import LicenseKey
 from licfsm.lifecycle import (
     CHECKING,
-    ENTITLEMENT,
-    EXPIRING,
     FREE_MODE,
     GRACE,
-    REGIONS,
     ROWS,
-    VALID,
 )
 from licfsm.machine import MACHINES
-from licfsm.policy import MAIL_REPEATS, Dates, Policy, named
+from licfsm.policy import MAIL_REPEATS, Policy, named
 from licfsm.ports import Answer, Clock, LicenseServer, Question, Target
 from licfsm.record import Record
 from licfsm.step import Step, days_text, notice_due
@@ -40,7 +36,7 @@ from licfsm.step import Step, days_text, notice_due
 if TYPE_CHECKING:
     from licfsm.explain import Cause, Explanation
 
-__all__ = ["OPERATIONS", "License", "State", "entitled"]
+__all__ = ["OPERATIONS", "License", "State"]
 
 NO_SPREAD: Final = Span()
 
@@ -170,11 +166,31 @@ class License:
         return None if due == NEVER else instants.from_ms(due, self.key.zone)
 
     @property
+    def changes_at(self) -> int:
+        """When the clock changes the entitlement next, in milliseconds; NEVER if it does not (rules.md 2.2)."""
+        timer = ENTITLEMENT_TIMERS.get(self.record.entitlement)
+        return getattr(self.dates, timer[1]) if timer else NEVER
+
+    @property
     def next_change(self) -> pendulum.DateTime | None:
         """When the clock changes the entitlement next; None for never (rules.md 2.2)."""
-        timer = ENTITLEMENT_TIMERS.get(self.record.entitlement)
-        when = getattr(self.dates, timer[1]) if timer else NEVER
-        return None if when == NEVER else instants.from_ms(when, self.key.zone)
+        return None if self.changes_at == NEVER else instants.from_ms(self.changes_at, self.key.zone)
+
+    def snapshot(self) -> License:
+        """Copy it as it stands; what it shares with the copy is never changed by a step."""
+        copied = object.__new__(License)
+        for name in License.__slots__:
+            setattr(copied, name, getattr(self, name))
+        return copied
+
+    def at_now(self) -> License:
+        """Copy it with the entitlement that the clock has brought since its last step; it itself is left as it is."""
+        shown = self.snapshot()
+        record = shown.record = self.record.copy()
+        judged = self.judged_at
+        step = Step(record, self.key, self.policy, self.dates, judged, self.offset, "none", (), judged=judged)
+        entitlement_due(step)
+        return shown
 
     def allows(self, operation: str) -> bool:
         """Say whether an operation of a kind may run (rules.md 2.3).
@@ -393,24 +409,6 @@ class License:
         take(step, event)
         self.record, self.key, self.policy, self.dates = step.record, step.key, step.policy, step.dates
         return step.out
-
-
-def entitled(stored: str, dates: Dates, judged: int) -> str:
-    """Find the entitlement at a time, also where nobody stepped the license since a change of it was due.
-
-    Args:
-        stored: the entitlement as of the last step; it is never improved on.
-        dates: the deadlines of the key in force.
-        judged: the later of the clock and the memory, in milliseconds (rules.md 7.5).
-
-    """
-    if judged >= dates.grace_until:
-        due = FREE_MODE
-    elif judged >= dates.expires_at:
-        due = GRACE
-    else:
-        due = EXPIRING if judged >= dates.expiring_at else VALID
-    return max(stored, due, key=REGIONS[ENTITLEMENT].index)
 
 
 def spread_offset(license_id: str, spread: Span) -> int:

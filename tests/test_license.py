@@ -10,7 +10,7 @@ from licfsm import Answer, InvalidValue, KeyRejected, instants
 from licfsm import effects as fx
 from licfsm import events as ev
 from licfsm.instants import HOUR, MINUTE, Span
-from licfsm.license import OPERATIONS, entitled, spread_offset
+from licfsm.license import OPERATIONS, spread_offset
 
 # The key's last day is 2025-02-14: Expiring from 02-07, Grace from 02-15, FreeMode from 03-17.
 
@@ -390,32 +390,41 @@ class TestNextChange:
         assert begin(**options).next_change is None
 
 
-class TestEntitled:
-    """What a license is entitled to where nobody stepped it since a change was due."""
+class TestAtNow:
+    """A license as of this moment, where nobody stepped it since a change was due."""
 
     @pytest.mark.parametrize(
-        ("stored", "judged", "entitlement"),
+        ("begun", "now", "entitlement"),
         [
-            ("Valid", "2025-02-06T23:59:59.999", "Valid"),
-            ("Valid", "2025-02-07", "Expiring"),
-            ("Valid", "2025-02-15", "Grace"),
-            ("Valid", "2025-03-17", "FreeMode"),
-            ("Expiring", "2025-03-16T23:59:59.999", "Grace"),
-            ("FreeMode", "2025-02-01", "FreeMode"),
-            ("Grace", "2025-02-01", "Grace"),
+            ("2025-02-01", "2025-02-06T23:59:59.999", "Valid"),
+            ("2025-02-01", "2025-02-07", "Expiring"),
+            ("2025-02-01", "2025-02-15", "Grace"),
+            ("2025-02-01", "2025-03-17", "FreeMode"),
+            ("2025-02-10", "2025-03-16T23:59:59.999", "Grace"),
+            ("2025-04-01", "2025-02-01", "FreeMode"),
+            ("2025-02-20", "2025-02-01", "Grace"),
         ],
     )
-    def test_is_the_later_of_what_is_stored_and_what_is_due(
-        self, begin: Callable, stored: str, judged: str, entitlement: str
+    def test_has_the_entitlement_that_the_clock_has_brought(
+        self, begin: Callable, begun: str, now: str, entitlement: str
     ) -> None:
-        """The dates take effect by themselves, but never improve what is stored."""
-        dates = begin().dates
-        assert entitlement == entitled(stored, dates, licfsm.ManualClock(judged).now_ms())
+        """The dates take effect by themselves, but a clock set back improves nothing (7.5)."""
+        story = begin(begun)
+        story.clock.move_to(now)
+        assert entitlement == story.at_now().state.entitlement
 
     def test_without_grace_goes_from_expiring_to_free_mode(self, begin: Callable) -> None:
         """A trial has no grace: at its expiry free mode begins (2.1)."""
-        dates = begin(type="trial").dates
-        assert "FreeMode" == entitled("Expiring", dates, licfsm.ManualClock("2025-02-15").now_ms())
+        story = begin("2025-02-10", type="trial")
+        story.clock.move_to("2025-02-15")
+        assert "FreeMode" == story.at_now().state.entitlement
+
+    def test_leaves_the_license_as_it_is(self, begin: Callable) -> None:
+        """To look at it is no step."""
+        story = begin("2025-02-01")
+        story.clock.move_to("2025-03-17")
+        story.at_now()
+        assert ("Valid", []) == (story.state.entitlement, story.log)
 
 
 class TestSignedText:

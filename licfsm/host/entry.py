@@ -8,25 +8,27 @@ import attrs
 
 from licfsm.errors import NotInstalled
 from licfsm.instants import NEVER
-from licfsm.key import LicenseKey
-from licfsm.license import License, entitled
-from licfsm.policy import Dates, Policy
+from licfsm.license import License
+from licfsm.policy import Policy
 
-__all__ = ["Before", "Entry", "Rights"]
+__all__ = ["Before", "Entry", "View"]
 
 
-class Rights(NamedTuple):
-    """What a license allows, as of its last commit; all that is looked at without waiting for anything."""
+class View(NamedTuple):
+    """A license as of its last commit: all that is looked at without waiting for anything.
 
-    entitlement: str
-    latest: int
-    dates: Dates
-    key: LicenseKey
-    policy: Policy
+    Attributes:
+        lic: as it stood then, under the host's policy; nobody steps it.
+        until: up to when its entitlement is true, in milliseconds.
 
-    def entitlement_at(self, now: int) -> str:
-        """Find the entitlement at a time in milliseconds, also where nobody drives the license (rules.md 7.5)."""
-        return entitled(self.entitlement, self.dates, max(now, self.latest))
+    """
+
+    lic: License
+    until: int
+
+    def now(self) -> License:
+        """Give the license with the entitlement of this moment, also where nobody drives it."""
+        return self.lic if self.lic.judged_at < self.until else self.lic.at_now()
 
 
 @attrs.define(eq=False)
@@ -40,7 +42,7 @@ class Entry:
         key_number: by which the store knows the key.
         notices: how many notices it had so far.
         due: when it wants to be looked at, in milliseconds.
-        rights: what it allows, as of the last commit; None without a key that can be trusted.
+        view: the license as of the last commit; None without a key that can be trusted.
         trouble: what is wrong with what is stored; empty where all is well.
 
     """
@@ -51,7 +53,7 @@ class Entry:
     key_number: int | None
     notices: int
     due: int = NEVER
-    rights: Rights | None = None
+    view: View | None = None
     trouble: str = ""
 
     def live(self) -> License:
@@ -73,19 +75,15 @@ class Entry:
             policy: the host's, by which alone is judged what the key allows, whatever the store says.
 
         """
-        if self.lic is None:
-            self.due, self.rights = NEVER, None
-        else:
-            lic = self.lic
-            self.due = lic.due()
-            if lic.policy is policy:
-                dates = lic.dates
-            elif lic.key.type in policy.grace:
-                dates = policy.dates(lic.key)
-            else:
-                self.rights = None
-                return
-            self.rights = Rights(lic.record.entitlement, lic.record.latest, dates, lic.key, policy)
+        lic = self.lic
+        self.due = lic.due() if lic else NEVER
+        if lic is None or lic.key.type not in policy.grace:
+            self.view = None
+            return
+        shown = lic.snapshot()
+        if lic.policy is not policy:
+            shown.policy, shown.dates = policy, policy.dates(lic.key)
+        self.view = View(shown, shown.changes_at)
 
 
 class Before(NamedTuple):

@@ -28,18 +28,17 @@ from licfsm.errors import InvalidValue, UnknownLicense, UnknownOperation, WrongP
 from licfsm.explain import Explanation
 from licfsm.host.drive import Drive
 from licfsm.host.driver import Driver
-from licfsm.host.entry import Entry, Rights
+from licfsm.host.entry import Entry, View
 from licfsm.host.outbox import Outbox
 from licfsm.host.performer import Performer
 from licfsm.host.registry import Registry
 from licfsm.host.settings import Settings, read_key
 from licfsm.host.values import JournalEntry, SessionEntry, Status, ToldNotice, read_row
-from licfsm.host.view import as_of_now, status_of
+from licfsm.host.view import status_of
 from licfsm.instants import NEVER, Span
-from licfsm.lifecycle import CHECKING, FREE_MODE, GRACE
+from licfsm.lifecycle import CHECKING
 from licfsm.policy import Policy
 from licfsm.ports import Clock, LicenseServer, Notifier
-from licfsm.step import days_text
 
 __all__ = ["LicenseManager"]
 
@@ -276,14 +275,10 @@ class LicenseManager:
 
         """
         kind = self._kind(operation)
-        rights = self._rights(license_id)
-        if kind == "always":
-            return True
-        if rights is None:
-            return kind in self._registry.policy.free_mode_allows
-        if rights.entitlement != FREE_MODE and max(self._clock.now_ms(), rights.latest) < rights.dates.grace_until:
-            return True
-        return kind in rights.policy.free_mode_allows
+        view = self._view(license_id)
+        if view is None:
+            return kind == "always" or kind in self._settings.policy.free_mode_allows
+        return view.now().allows(kind)
 
     def job_warning(self, operation: str, license_id: str | None = None) -> str | None:
         """Give the warning that a job is to show: on paid ones, in grace (rules.md 2.4); waits for nothing.
@@ -294,13 +289,8 @@ class LicenseManager:
 
         """
         kind = self._kind(operation)
-        rights = self._rights(license_id)
-        now = self._clock.now_ms()
-        if kind != "paid" or rights is None or rights.entitlement_at(now) != GRACE:
-            return None
-        judged = max(now, rights.latest)
-        days = instants.days_until(judged, rights.dates.grace_until, rights.key.zone)
-        return rights.policy.texts.job_warning.format(days=days_text(days))
+        view = self._view(license_id)
+        return view.now().job_warning if view and kind == "paid" else None
 
     def _kind(self, operation: str) -> str:
         if self._closed or self._pid != os.getpid():
@@ -312,11 +302,10 @@ class LicenseManager:
             message = f"the host declared no operation {operation!r}; it has {known}"
             raise UnknownOperation(message) from None
 
-    def _rights(self, license_id: str | None) -> Rights | None:
-        entries = self._registry.entries
-        if license_id is None and not entries:
+    def _view(self, license_id: str | None) -> View | None:
+        if license_id is None and not self._registry.entries:
             return None
-        return self._entry(license_id).rights
+        return self._entry(license_id).view
 
     def status(self, license_id: str | None = None) -> Status:
         """Tell how a license stands at this moment.
@@ -329,9 +318,7 @@ class LicenseManager:
         self._check()
         self._registry.refresh()
         entry = None if license_id is None and not self._registry.entries else self._entry(license_id)
-        with self._registry.lock:
-            known = entry is not None and entry.lic is not None and entry.rights is not None
-            shown = as_of_now(entry.lic) if entry and entry.lic and known else None
+        shown = entry.view.now() if entry and entry.view else None
         waiting = self._store.waiting(entry.id) if entry else []
         reasons = self._registry.reasons
         return status_of(entry, shown, self._settings.policy, waiting, reasons, driven=self._drive.driven)
@@ -346,8 +333,8 @@ class LicenseManager:
         """
         self._check()
         self._registry.refresh()
-        with self._registry.lock:
-            return as_of_now(self._entry(license_id).live()).explain()
+        entry = self._entry(license_id)
+        return (entry.view.now() if entry.view else entry.live()).explain()
 
     @property
     def licenses(self) -> tuple[str, ...]:

@@ -84,6 +84,7 @@ class Registry:
         }
         self.lock = threading.RLock()
         self.entries: dict[str, Entry] = {}
+        self._unsettled: dict[str, Entry] = {}
         self.writes: deque[tuple[str, fx.WriteTarget]] = deque()
         self.committed: Callable[[], None] = lambda: None
         """Called after each commit that gives the driver something to do, or changes when it has."""
@@ -178,6 +179,15 @@ class Registry:
         if self.store.has_news():
             with self.work(watch=False):
                 pass
+        if self._unsettled:
+            with self.lock:
+                self._settle()
+
+    def _settle(self) -> None:
+        """Let what was committed be seen; what an interrupt left undone is done the next time."""
+        for license_id, entry in list(self._unsettled.items()):
+            entry.settle(self.policy)
+            del self._unsettled[license_id]
 
     # ------------------------------------------------------------------------------------ transactions
 
@@ -213,8 +223,8 @@ class Registry:
                 self._kept_policies.clear()
                 raise
             self._seen = seen
-            for entry in work.changed.values():
-                entry.settle(self.policy)
+            self._unsettled.update(work.changed)
+            self._settle()
             self.writes.extend(work.writes)
         if work.notices or news:
             self.notified()

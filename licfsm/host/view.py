@@ -8,17 +8,10 @@ from licfsm import instants
 from licfsm.adapters.store import Waiting
 from licfsm.host.entry import Entry
 from licfsm.host.values import Pending, Status
-from licfsm.license import License, entitled
+from licfsm.license import License
 from licfsm.policy import Policy
 
-__all__ = ["as_of_now", "status_of"]
-
-
-def as_of_now(lic: License) -> License:
-    """Copy a license, with the entitlement that the clock has brought since its last step."""
-    record = lic.record.copy()
-    record.entitlement = entitled(record.entitlement, lic.dates, lic.judged_at)
-    return License(lic.key, lic.policy, clock=lic.clock, mail=lic.mail, targets=lic.targets, record=record)
+__all__ = ["status_of"]
 
 
 def status_of(
