@@ -68,7 +68,6 @@ class Drive:
             if store.mark and store.mark.seq > store.seq:
                 self._drop_old_notices(now)
             self._registry.catch_up(store.there_before)
-            self._outbox.begin()
             self._keep_mark()
         finally:
             store.sidecar.release()
@@ -116,9 +115,6 @@ class Drive:
             registry = self._registry
             registry.refresh()
             registry.step_due()
-            if registry.clock_went_back:
-                registry.clock_went_back = False
-                self._outbox.bring_forward()
             if perform:
                 self._performer.perform(wanted)
             self._prune()
@@ -164,7 +160,6 @@ class Drive:
             if self._store.left is None or mark != self._store.left:  # another process drove it meanwhile
                 self._registry.refresh()
                 self._registry.catch_up(self._store.last_there(mark))
-                self._outbox.begin()
             self._performer.write_again()
         except BaseException:
             sidecar.release()  # the place was not taken over whole; the next tick tries again

@@ -67,15 +67,15 @@ class Outbox:
         self._next_at = None
         for name, notifier in self._channels.items():
             may_go_on = turn()
-            while may_go_on() and self._rest_until[name] <= self._clock.now_ms():
-                rows = self._store.due_notices(name, self._clock.now_ms(), _AT_A_TIME)
+            while may_go_on() and self._rest(name) <= (now := self._clock.now_ms()):
+                rows = self._store.due_notices(name, now, now + _LONGEST_WAIT, _AT_A_TIME)
                 if not rows:
                     break
                 self._deliver_all(name, notifier, rows, may_go_on)
 
     def _deliver_all(self, name: str, notifier: Notifier, rows: Sequence[Row], may_go_on: Callable[[], bool]) -> None:
         for place, row in enumerate(rows):
-            if (place and not may_go_on()) or self._rest_until[name] > self._clock.now_ms():
+            if (place and not may_go_on()) or self._rest(name) > self._clock.now_ms():
                 return
             self._deliver(name, notifier, row)
 
@@ -110,24 +110,16 @@ class Outbox:
 
     def next_at(self) -> int:
         """When something is to be delivered next, in milliseconds; NEVER where nothing waits."""
-        if self._next_at is None:
-            waiting = self._store.next_notices_at()
-            self._next_at = min(
-                (max(waiting[name], rest) for name, rest in self._rest_until.items() if name in waiting), default=NEVER
-            )
+        now = self._clock.now_ms()
+        if self._next_at is None or now + _LONGEST_WAIT < self._next_at < NEVER:
+            waiting = self._store.next_notices_at(now, now + _LONGEST_WAIT)
+            self._next_at = min((max(at, self._rest(name)) for name, at in waiting.items()), default=NEVER)
         return self._next_at
 
-    def bring_forward(self) -> None:
-        """Try everything again now: its times were told by a clock that was set back since."""
-        self._rest_until = dict.fromkeys(self._channels, -NEVER)
-        self._next_at = None
-        now = self._clock.now_ms()
-        self._store.bring_forward(now, now)
-
-    def begin(self) -> None:
-        """Begin after a restart: nothing waits for longer than it ever does, whatever clock told its time."""
-        now = self._clock.now_ms()
-        self._store.bring_forward(now, now + _LONGEST_WAIT)
+    def _rest(self, channel: str) -> int:
+        """Until when a channel is left alone; nothing waits for longer than it may, whatever clock told its time."""
+        rest = self._rest_until.get(channel, NEVER)
+        return rest if rest <= self._clock.now_ms() + _LONGEST_WAIT or rest == NEVER else -NEVER
 
 
 def as_reason(given: object) -> str | None:

@@ -90,8 +90,6 @@ class Registry:
         """Called after each commit that gives the driver something to do, or changes when it has."""
         self.reasons: dict[tuple[str, str], str | None] = {}
         """License and target -> why the key could not be written there, the last time."""
-        self.clock_went_back = False
-        """Whether the clock was set back since whoever drives last looked here."""
         self.notified: Callable[[], None] = lambda: None
         """Called when there may be notices that are to be delivered."""
         self.subscribers: tuple[Callable[[JournalEntry], None], ...] = ()
@@ -318,7 +316,6 @@ class Registry:
         by, slept = self._moved(seen)
         if not (slept or abs(by) >= CLOCK_NOISE):
             return seen
-        self.clock_went_back |= by < 0
         held = self.store.sidecar.held
         if held or self.store.sidecar.acquire():
             others = (
@@ -350,7 +347,6 @@ class Registry:
                     work.step(entry, ev.ClockStepped(work.now - since, interrupted=True))
                     self._drop_targets(work, entry)
         self._seen = self._look()
-        self.clock_went_back |= self._seen.now < seen_at
 
     def _change_policy(self, work: Work, entry: Entry) -> None:
         try:

@@ -364,7 +364,7 @@ class Heads(NamedTuple):
 
     def at(self, now: int, limit: int = 10) -> list[tuple[str, int]]:
         """Ask at a time."""
-        return [(row["license"], row["at"]) for row in self.store.due_notices(self.channel, now, limit)]
+        return [(row["license"], row["at"]) for row in self.store.due_notices(self.channel, now, NEVER, limit)]
 
 
 class TestDueNotices:
@@ -436,19 +436,18 @@ class TestDueNotices:
         tell(store, "A", "log", at=4)
         tell(store, "A", "report", at=3, done=True)
         store.mark_notice(numbers[0], attempts=1, next_at=50, error="no route")
-        assert {"mail": 9, "log": 4} == store.next_notices_at()
+        assert {"mail": 9, "log": 4} == store.next_notices_at(0, NEVER)
 
 
 class TestOutbox:
-    def test_is_tried_again_when_brought_forward(self, store: Store) -> None:
-        """What waits for a later time is due at once; what is due already, and what is done, stays as it is."""
+    def test_is_due_where_its_time_is_later_than_anything_waits(self, store: Store) -> None:
+        """A time beyond the longest wait was told by a clock that was set back since: it counts as come."""
         for at in (5, 100, 200):
             tell(store, f"A{at}", at=at)
-        store.mark_notice(3, done_at=50)
-        store.bring_forward(60, 60)
-        assert [(5, None), (60, None), (200, 50)] == [
-            (row["next_at"], row["done_at"]) for row in store.notice_rows(None)
-        ]
+        assert [5, 200] == [row["at"] for row in store.due_notices("mail", 60, 150, 10)]
+        assert {"mail": 5} == store.next_notices_at(60, 150)
+        store.mark_notice(1, done_at=50)
+        assert {"mail": 60} == store.next_notices_at(60, 150)
 
     def test_is_emptied_of_what_waits(self, store: Store) -> None:
         """What is dropped is over, and says why; what was delivered was."""
@@ -459,7 +458,7 @@ class TestOutbox:
         assert [(2, None), (9, "an old copy"), (9, "an old copy")] == [
             (row["done_at"], row["dropped"]) for row in store.notice_rows(None)
         ]
-        assert [] == store.due_notices("mail", NEVER, 10)
+        assert [] == store.due_notices("mail", NEVER, NEVER, 10)
 
     def test_tells_what_waits(self, store: Store) -> None:
         """By channel: how many, since when, how often the worst was tried, and why it failed."""

@@ -52,12 +52,6 @@ _WAITING: Final = outbox.c.done_at.is_(None)
 _HEADS: Final = sa.select(sa.func.min(outbox.c.seq)).where(_WAITING).group_by(outbox.c.channel, outbox.c.license)
 """The oldest notice of each license that waits on a channel: none overtakes another."""
 
-_NEXT_NOTICES: Final = (
-    sa.select(outbox.c.channel, sa.func.min(outbox.c.next_at).label("next_at"))
-    .where(outbox.c.seq.in_(_HEADS))
-    .group_by(outbox.c.channel)
-)
-
 
 class Waiting(NamedTuple):
     """What waits to be delivered on a channel.
@@ -382,36 +376,39 @@ class Store:
 
     # ------------------------------------------------------------------------------------ the outbox
 
-    def due_notices(self, channel: str, now: int, limit: int) -> Sequence[Row]:
+    def due_notices(self, channel: str, now: int, beyond: int, limit: int) -> Sequence[Row]:
         """Read what is to be delivered now: of each license the oldest notice that waits, if its time has come.
 
         Those that wait for the longest come first, so that what fails again and again holds up nobody else.
+
+        Args:
+            channel: where.
+            now: milliseconds.
+            beyond: so late nothing is meant to wait: such a time was told by a clock that was set back since.
+            limit: how many at most.
+
         """
         heads = _HEADS.where(outbox.c.channel == channel)
-        query = sa.select(outbox).where(outbox.c.seq.in_(heads), outbox.c.next_at <= now)
+        due = sa.or_(outbox.c.next_at <= now, outbox.c.next_at > beyond)
+        query = sa.select(outbox).where(outbox.c.seq.in_(heads), due)
         return self._rows(query.order_by(outbox.c.next_at, outbox.c.seq).limit(limit))
 
-    def next_notices_at(self) -> dict[str, int]:
-        """When something is to be delivered next, by channel, in milliseconds; a channel where nothing waits is not named."""
-        return {row["channel"]: row["next_at"] for row in self._rows(_NEXT_NOTICES)}
+    def next_notices_at(self, now: int, beyond: int) -> dict[str, int]:
+        """When something is to be delivered next, by channel, in milliseconds; a channel where nothing waits is not named.
+
+        Args:
+            now: milliseconds.
+            beyond: what waits until later than this is due now; see `due_notices`.
+
+        """
+        next_at = sa.func.min(sa.case((outbox.c.next_at > beyond, now), else_=outbox.c.next_at))
+        query = sa.select(outbox.c.channel, next_at.label("next_at")).where(outbox.c.seq.in_(_HEADS))
+        return {row["channel"]: row["next_at"] for row in self._rows(query.group_by(outbox.c.channel))}
 
     def mark_notice(self, seq: int, **values: int | str | None) -> None:
         """Take down what came of a delivery."""
         with self.writing():
             self._writer.execute(outbox.update().where(outbox.c.seq == seq).values(**values))
-
-    def bring_forward(self, now: int, beyond: int) -> None:
-        """Try what waits until later than a time again now: its times were told by a clock that was set since.
-
-        Args:
-            now: milliseconds.
-            beyond: what is tried again later than this, in milliseconds.
-
-        """
-        late = _WAITING, outbox.c.next_at > beyond
-        if self._rows(sa.select(outbox.c.seq).where(*late).limit(1)):
-            with self.writing():
-                self._writer.execute(outbox.update().where(*late).values(next_at=now))
 
     def drop_waiting(self, now: int, why: str) -> int:
         """Let go of everything that waits, and say how much that was."""
