@@ -20,7 +20,7 @@ from licfsm.errors import InvalidValue, StoreError
 from licfsm.key import clean_text
 
 if TYPE_CHECKING:
-    from licfsm.host.doctor import Examination, Examined
+    from licfsm.host.examination import Examination, Examined
 
 __all__ = ["doctor"]
 
@@ -150,7 +150,7 @@ def _show(found: Examination) -> None:
     from rich.console import Console, Group
     from rich.text import Text
 
-    from licfsm.host.doctor import counted
+    from licfsm.host.examination import counted
 
     out = Console(highlight=False)
     out.width = min(out.width, _WIDEST)
@@ -205,7 +205,7 @@ def _said(each: Examined, found: Examination) -> Iterator[str]:
 def _queues(found: Examination) -> Any:  # noqa: ANN401 - likewise
     if not found.queues:
         return None
-    from licfsm.host.doctor import counted
+    from licfsm.host.examination import counted
 
     table = _table("waiting", "notices", "licenses", "since (UTC)", "tried", "last error")
     for queue in found.queues:

@@ -28,6 +28,7 @@ from licfsm.errors import InvalidValue, KeyRejected, LicfsmError, StoreDamaged, 
 from licfsm.handlers import question_due
 from licfsm.host.audit import replay_journal
 from licfsm.host.codec import decode_policy, decode_record, encode_policy
+from licfsm.host.examination import MANY, Examination, Examined, Finding, Queue, counted
 from licfsm.host.registry import OPENED
 from licfsm.host.values import JournalEntry, SessionEntry, ToldNotice
 from licfsm.instants import NEVER
@@ -35,10 +36,7 @@ from licfsm.key import LicenseKey, clean_text, valid_id
 from licfsm.policy import Policy
 from licfsm.record import Record
 
-__all__ = ["Examination", "Examined", "Finding", "Queue", "counted", "examine"]
-
-MANY: Final = 20
-"""Of more licenses than these, only those with trouble are listed."""
+__all__ = ["examine"]
 
 _FIRST: Final = "first_installed"
 _LIMIT: Final = 1 << 62
@@ -70,114 +68,6 @@ _AT_LIMIT: Final = (
     " UNION SELECT 'keys' FROM keys WHERE id >= :limit"
     " UNION SELECT 'outbox' FROM outbox WHERE attempts >= :limit OR attempts < 0"
 )
-
-
-@attrs.frozen
-class Finding:
-    """Something that is wrong.
-
-    Attributes:
-        license: which license it is about; None for the store.
-        what: what is wrong, in one line.
-        remedy: what to do, in a few words.
-
-    """
-
-    license: str | None
-    what: str
-    remedy: str
-
-
-@attrs.frozen(kw_only=True)
-class Examined:
-    """One license, as its row tells; states are those of its last step.
-
-    Attributes:
-        id: its id.
-        entitlement: None where it has no key, or its row cannot be read.
-        auto_update: likewise.
-        expires: when its key expires; None for never, or without a key that can be read.
-        next_check: when the server is asked next; None where it is not, or is being asked.
-        last_outcome: what the last check came to; None before the first.
-        key: ``verified``, ``not verified``, ``refused`` or ``none``.
-        journal: ``agrees`` with the row, ``differs``, or why that was not checked.
-        trouble: whether anything was found.
-
-    """
-
-    id: str
-    entitlement: str | None = None
-    auto_update: str | None = None
-    expires: pendulum.DateTime | None = None
-    next_check: pendulum.DateTime | None = None
-    last_outcome: str | None = None
-    key: str = "none"
-    journal: str = "not checked: it has no key"
-    trouble: bool = False
-
-
-@attrs.frozen
-class Queue:
-    """What waits on a channel.
-
-    Attributes:
-        channel: which.
-        notices: how many.
-        licenses: of how many licenses.
-        since: when the oldest came about; None where that is no time.
-        attempts: how often the one was tried that failed most.
-        error: why that one failed, the last time; None as long as none did.
-
-    """
-
-    channel: str
-    notices: int
-    licenses: int
-    since: pendulum.DateTime | None
-    attempts: int
-    error: str | None
-
-
-@attrs.frozen(kw_only=True)
-class Examination:
-    """What was found out about a store.
-
-    Attributes:
-        file: its file.
-        store: its id.
-        version: the version of its format.
-        driven: ``elsewhere`` (another process drives it), ``nobody``, or ``unknown``.
-        driven_at: when its driver last looked at the clock; None where nobody knows.
-        verified: whether keys were verified.
-        entries: how many entries its journal has.
-        states: how many licenses are in each pair of states.
-        licenses: the licenses; of more than `MANY` only those with trouble.
-        queues: what waits to be told, by channel.
-        findings: what is wrong.
-
-    """
-
-    file: str
-    store: str
-    version: str
-    driven: str
-    driven_at: pendulum.DateTime | None
-    verified: bool
-    entries: int
-    states: Mapping[tuple[str, str], int]
-    licenses: tuple[Examined, ...]
-    queues: tuple[Queue, ...]
-    findings: tuple[Finding, ...]
-
-    @property
-    def healthy(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.findings
-
-    @property
-    def count(self) -> int:
-        """How many licenses there are."""
-        return sum(self.states.values())
 
 
 def examine(
@@ -246,11 +136,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA trusted_schema = OFF")  # nothing that was planted there is run
     connection.execute("BEGIN")
     return connection
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number of things."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _moment(ms: object) -> pendulum.DateTime | None:

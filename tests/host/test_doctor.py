@@ -17,7 +17,8 @@ from licfsm.adapters.store import Mark, Store
 from licfsm.adapters.store.sidecar import Sidecar
 from licfsm.errors import StoreDamaged, StoreError, StoreTooNew
 from licfsm.host.codec import encode_policy
-from licfsm.host.doctor import MANY, Examination, Examined, Finding, Queue, examine
+from licfsm.host.doctor import examine
+from licfsm.host.examination import MANY, Examination, Examined, Finding, Queue
 from licfsm.policy import named
 from licfsm.testing import LicenseWorld, make_world
 
