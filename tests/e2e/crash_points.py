@@ -3,13 +3,14 @@
 What outlives a process: commits of its store, the file beside the store, key files and their drafts, and what was
 handed to mail server and log. At each such moment the process says so, and goes on only once it is told to. The moment
 before one thing is the moment after the one before it, so where nothing lasting was done in between, two moments are
-one. Nothing of this is known to the product: statements and commits are seen in SQLAlchemy, the rest in `os`.
+one. Nothing of this is known to the product: statements are seen in SQLite, commits in SQLAlchemy, the rest in `os`.
 """
 
 import os
 import re
+import sqlite3
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ __all__ = ["Points", "hear", "say"]
 
 _WRITES: Final = re.compile(r"\s*(INSERT|UPDATE|DELETE|CREATE)\s+(?:INTO\s+|FROM\s+|TABLE\s+|INDEX\s+)?(\w+)")
 _TOKEN: Final = re.compile(r"~[0-9a-f]{16}$")
-_LICENSE: Final = re.compile(r"ACME-\d")
+_LICENSE: Final = re.compile(r"'(ACME-\d)'")
 _write, _read = os.write, os.read
 
 
@@ -73,14 +74,15 @@ class Points:
     def _watch_store(self) -> None:
         commit = DefaultDialect.do_commit
 
-        @sa.event.listens_for(sa.Engine, "before_cursor_execute")
-        def _stop_before(*arguments: object) -> None:
-            _, _, statement, parameters, _, many = arguments
-            if found := _WRITES.match(str(statement)):
+        def stop_before(statement: str) -> None:
+            if found := _WRITES.match(statement):
                 self._writing = True
                 if self._fine and found[1] != "CREATE":  # SQLAlchemy makes the indexes of a table in any order
-                    rows = parameters if many else [parameters]
-                    self.stop(" ".join([*found.groups(), *_licenses(rows)]), always=True)
+                    self.stop(" ".join([*found.groups(), *sorted(set(_LICENSE.findall(statement)))]), always=True)
+
+        @sa.event.listens_for(sa.Engine, "connect")
+        def _trace(connection: sqlite3.Connection, _: object) -> None:
+            connection.set_trace_callback(stop_before)
 
         def do_commit(dialect: DefaultDialect, connection: object) -> None:
             writing, self._writing = self._writing, False
@@ -136,8 +138,3 @@ class Points:
 def _name(path: str | Path) -> str:
     """Name a file in the life's folder, the chance in a draft's name aside."""
     return _TOKEN.sub("~", os.path.relpath(path))
-
-
-def _licenses(rows: Iterable[Iterable[object]]) -> list[str]:
-    """Name the licenses of whose rows a statement is."""
-    return sorted({str(value) for row in rows for value in row if _LICENSE.fullmatch(str(value))})
