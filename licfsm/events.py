@@ -106,6 +106,7 @@ class Answered:
         key: the verified key that came with ``new_key``.
         retry_after: when the server wants to be asked again, in milliseconds from the attempt's start.
         signed_time: the time that the server signed, if it signed any.
+        detail: what went wrong, in words that an administrator can act on; empty where the outcome says it all.
 
     """
 
@@ -114,6 +115,7 @@ class Answered:
     key: LicenseKey | None = None
     retry_after: int | None = None
     signed_time: int | None = None
+    detail: str = ""
 
 
 @attrs.frozen

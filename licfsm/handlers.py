@@ -293,11 +293,11 @@ def _answered(step: Step, event: ev.Answered) -> None:
     outcome = _outcome(step, event)
     rule = step.policy.outcomes[outcome]
     record.last_outcome = outcome
-    step.retry_after = event.retry_after
+    step.retry_after, step.detail = event.retry_after, clean_text(event.detail)
     asked, due = record.asked_at, record.asked_due
     record.asked_due = asked  # an idle license keeps one number in place of two
     step.out.append(fx.Checked(record.attempt, outcome, rule.failed, asked, due))
-    messages: tuple[str, ...] = (rule.text,)
+    messages: tuple[str, ...] = (rule.text, step.detail) if step.detail else (rule.text,)
     place = len(step.told)
     if outcome == "new_key" and event.key:
         texts = step.policy.texts

@@ -67,6 +67,8 @@ class Answer:
         retry_after: when the server wants to be asked again, in milliseconds.
         signed_time: the time the server signed, in milliseconds; None where it signed none.
         takes: how long the answer was under way, in milliseconds; simulated servers only.
+        detail: what went wrong, in words that an administrator can act on; the session's entry and the notice of the
+            failure say it behind the outcome's own text.
 
     """
 
@@ -75,6 +77,7 @@ class Answer:
     retry_after: int | None = None
     signed_time: int | None = None
     takes: int = 0
+    detail: str = ""
 
     def __attrs_post_init__(self) -> None:
         """See that it is an answer.
@@ -94,6 +97,9 @@ class Answer:
             if not (value is None or type(value) is int):
                 message = f"{name} must be whole milliseconds, or None; not {value!r}"
                 raise InvalidValue(message)
+        if not isinstance(self.detail, str):
+            message = f"detail must be text, not {self.detail!r:.80}"
+            raise InvalidValue(message)
 
 
 @runtime_checkable

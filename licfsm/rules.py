@@ -272,7 +272,13 @@ def _failure(step: Step, *, mail: bool) -> None:
     if mail and (last is None or step.mail_repeat == "on_change"):
         repeats = last.repeats + 1 if last and last.outcome == outcome else 0
         record.mailed = FailureMail(outcome, step.now, repeats)
-    tell(step, "update_failed", "warning", mail=mail, reason=step.policy.outcomes[outcome].text)
+    tell(step, "update_failed", "warning", mail=mail, reason=_reason(step))
+
+
+def _reason(step: Step) -> str:
+    """8.2: what a failed check came to, and why, where that is known."""
+    text = step.policy.outcomes[step.record.last_outcome].text
+    return f"{text}: {step.detail}" if step.detail else text
 
 
 def _mail_wanted(step: Step) -> bool:
@@ -292,8 +298,7 @@ def give_up_by_deadline(step: Step) -> None:
 
 def give_up_by_contract(step: Step) -> None:
     """4.1, 5.3: automatic update disables itself, and says so."""
-    outcome = step.policy.outcomes[step.record.last_outcome]
-    _give_up(step, "contract", outcome.text)
+    _give_up(step, "contract", _reason(step))
 
 
 def _give_up(step: Step, why: str, reason: str) -> None:

@@ -51,6 +51,7 @@ class Step:
         away_since: when the host was last there, before a restart or a suspend.
         extends: whether the new key expires later than the one before.
         retry_after: what the server asked for, in milliseconds.
+        detail: why the check failed, for people.
         out: facts and effects, in order.
         told: the notices of what is being done, placed behind it.
 
@@ -71,6 +72,7 @@ class Step:
     away_since: int = 0
     extends: bool = False
     retry_after: int | None = None
+    detail: str = ""
     out: list[fx.Effect] = attrs.field(factory=list)
     told: list[fx.Effect] = attrs.field(factory=list)
 

@@ -12,13 +12,12 @@ UTC. ``product``, ``edition``, ``holder`` and ``counts`` may be left out. A fiel
 what the key allows, so it is refused, unless its name begins with ``x-``: those are the issuer's own notes.
 
 What is read was perhaps made by an attacker. Its form is judged first, then the signature, then what it says. A text
-has one spelling: nobody but its issuer can write the same key in another way. How bytes and JSON are read strictly,
-`encoding` knows; what a key pair is, `key_pairs`. joserfc is loaded when it is first used.
+has one spelling: nobody but its issuer can write the same key in another way. How signed text is read and written,
+`tokens` knows.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -29,32 +28,26 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import attrs
 
 from licfsm import instants
-from licfsm.adapters.encoding import from_base64url, json_object, shown
-from licfsm.adapters.key_pairs import ALGORITHM, SigningKey, public_keys
+from licfsm.adapters.encoding import json_object, shown
+from licfsm.adapters.key_pairs import SigningKey, public_keys
+from licfsm.adapters.tokens import LARGEST, Token, is_signed, read_token, sign_token
 from licfsm.errors import InvalidValue, KeyRejected
-from licfsm.key import LONGEST_TEXT, LicenseKey, clean_text, valid_id, valid_type
+from licfsm.key import LONGEST_TEXT, LicenseKey, valid_id, valid_type
 
 if TYPE_CHECKING:
     import datetime as dt
 
     import pendulum
     from joserfc.jwk import OKPKey
-    from joserfc.jws import JWSRegistry
 
 __all__ = ["LARGEST", "SigningKey", "TrustedKeys", "read_unverified", "sign"]
 
 KIND: Final = "license-key+jws"
 VERSION: Final = 1
-LARGEST: Final = 16 * 1024
-"""Bytes; no license key is longer."""
 MOST: Final = 2**53
 """The largest count: the largest whole number that every JSON reader keeps exactly."""
 LONGEST_NAME: Final = 64
 NOTE: Final = "x-"
-
-_SIGNATURE: Final = 64
-_HEADER: Final = frozenset({"alg", "kid", "typ"})
-_PARTS: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
 # ---------------------------------------------------------------------------------------------- whose signature counts
@@ -105,15 +98,32 @@ class TrustedKeys:
             KeyRejected: it is refused; one line says why.
 
         """
-        token = _read_token(signed)
+        try:
+            token = read_token(signed, KIND)
+            self.check(token, "the key")
+        except InvalidValue as error:
+            raise _no_key(error) from None
+        return _read_payload(token.payload, token.text)
+
+    def check(self, token: Token, what: str) -> None:
+        """See that a trusted signer signed it.
+
+        Args:
+            token: signed text.
+            what: how a refusal names it.
+
+        Raises:
+            KeyRejected: none did.
+            InvalidValue: its form is bad.
+
+        """
         key = self._keys.get(token.kid)
         if key is None:
-            message = f"the key is signed by {shown(token.kid)}, whom nothing here trusts"
+            message = f"{what} is signed by {shown(token.kid)}, whom nothing here trusts"
             raise KeyRejected(message)
-        if not _is_signed(token.text, key):
+        if not is_signed(token, key):
             message = f"the signature is wrong: the text was changed, or was not signed by {shown(token.kid)}"
             raise KeyRejected(message)
-        return _read_payload(token.payload, token.text)
 
 
 def read_unverified(signed: str | bytes) -> tuple[str, LicenseKey]:
@@ -126,7 +136,10 @@ def read_unverified(signed: str | bytes) -> tuple[str, LicenseKey]:
         KeyRejected: it is no license key, or what it says breaks a rule.
 
     """
-    token = _read_token(signed)
+    try:
+        token = read_token(signed, KIND)
+    except InvalidValue as error:
+        raise _no_key(error) from None
     return token.kid, _read_payload(token.payload, "")
 
 
@@ -144,8 +157,6 @@ def sign(key: LicenseKey, private: SigningKey) -> LicenseKey:
         InvalidValue: it does not say when it was issued, or would be refused by `TrustedKeys.verify`.
 
     """
-    from joserfc import jws
-
     if key.issued is None:
         message = "a key that is signed must say when it was issued"
         raise InvalidValue(message)
@@ -155,8 +166,7 @@ def sign(key: LicenseKey, private: SigningKey) -> LicenseKey:
     except (TypeError, ValueError):
         message = "the key cannot be signed: it holds something that is no text, or no number"
         raise InvalidValue(message) from None
-    header = {"alg": ALGORITHM, "kid": private.kid, "typ": KIND}
-    text = jws.serialize_compact(header, payload, private._key, registry=_registry())  # noqa: SLF001 - for nothing but this
+    text = sign_token(payload, private, KIND)
     try:
         read = TrustedKeys.of(private.public).verify(text)
     except KeyRejected as error:
@@ -168,84 +178,8 @@ def sign(key: LicenseKey, private: SigningKey) -> LicenseKey:
     return read
 
 
-# ---------------------------------------------------------------------------------------------- the signed text
-
-
-@attrs.frozen
-class _Token:
-    """A license key whose form is good; nothing vouches for it yet."""
-
-    text: str
-    kid: str
-    payload: bytes
-
-
-def _read_token(signed: str | bytes) -> _Token:
-    """Judge the form, before anything costly."""
-    try:
-        return _token(signed)
-    except InvalidValue as error:
-        message = f"this is no license key: {error}"
-        raise KeyRejected(message) from None
-
-
-def _token(signed: str | bytes) -> _Token:
-    if not isinstance(signed, str | bytes):
-        message = "it is no text"
-        raise InvalidValue(message)
-    if len(signed) > LARGEST:
-        message = f"it is longer than {LARGEST // 1024} KB"
-        raise InvalidValue(message)
-    text = (signed.decode("ascii", "replace") if isinstance(signed, bytes) else signed).strip(" \t\r\n")
-    parts = _PARTS.fullmatch(text)
-    if parts is None:
-        message = "it must be three parts of base64url with dots between them" if text else "it is empty"
-        raise InvalidValue(message)
-    header, payload, signature = (from_base64url(part) for part in parts.groups())
-    kid = _read_header(json_object(header, "its header"))
-    if len(signature) != _SIGNATURE:
-        message = f"its signature has {len(signature)} bytes in place of {_SIGNATURE}; was the text cut short?"
-        raise InvalidValue(message)
-    return _Token(text, kid, payload)
-
-
-def _read_header(header: Mapping[str, Any]) -> str:
-    """Accept the one header that there is, and find in it who signed."""
-    if header.get("typ") != KIND:
-        message = f"it is signed text of another kind (typ must be {KIND!r}, not {shown(header.get('typ'))})"
-        raise InvalidValue(message)
-    if header.get("alg") != ALGORITHM:
-        message = f"it must be signed with {ALGORITHM} (alg), not {shown(header.get('alg'))}"
-        raise InvalidValue(message)
-    if unknown := sorted(header.keys() - _HEADER):
-        message = f"its header says {shown(unknown[0])}, which is not understood here"
-        raise InvalidValue(message)
-    kid = header.get("kid")
-    if not isinstance(kid, str):
-        message = "its header does not say who signed it (kid)"
-        raise InvalidValue(message)
-    return kid
-
-
-@functools.cache
-def _registry() -> JWSRegistry:
-    """Pin the algorithm, whatever a header says, and the size, whatever a version of joserfc takes for large."""
-    from joserfc.jws import JWSRegistry
-
-    registry = JWSRegistry(algorithms=[ALGORITHM], strict_check_header=True)
-    registry.max_payload_length = LARGEST
-    return registry
-
-
-def _is_signed(text: str, key: OKPKey) -> bool:
-    from joserfc import jws
-    from joserfc.errors import JoseError
-
-    try:
-        return jws.validate_compact(jws.extract_compact(text.encode(), registry=_registry()), key, registry=_registry())
-    except JoseError as error:  # of a header blown up by blanks
-        message = f"this is no license key: {clean_text(error.description)}"
-        raise KeyRejected(message) from None
+def _no_key(error: InvalidValue) -> KeyRejected:
+    return KeyRejected(f"this is no license key: {error}")
 
 
 # ---------------------------------------------------------------------------------------------- what it says

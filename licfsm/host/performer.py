@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import attrs
+
 from licfsm import effects as fx
 from licfsm import events as ev
 from licfsm.adapters.log import in_one_line, logger
 from licfsm.errors import KeyRejected, StoreError, WrongProcess
 from licfsm.host.outbox import Outbox, as_reason
 from licfsm.host.registry import BATCH, Registry
-from licfsm.key import LicenseKey
+from licfsm.key import LicenseKey, clean_text
 from licfsm.lifecycle import CHECKING
 from licfsm.ports import Answer, LicenseServer, Question, Target
 
@@ -136,12 +138,12 @@ class Performer:
             logger.exception("the license server's adapter failed for license %s", question.key.id)
             return _NO_ANSWER
         if key is None:
-            return Answer(answer.outcome, None, answer.retry_after, answer.signed_time)
+            return attrs.evolve(answer, key=None)
         try:
             verified = self._registry.trust.verify(key if isinstance(key, str) else key.signed)
         except KeyRejected as error:
             return _refused(question, error, answer)
-        return Answer(answer.outcome, verified, answer.retry_after, answer.signed_time)
+        return attrs.evolve(answer, key=verified)
 
     def _take_down(self) -> None:
         """Take down what came of calls; what cannot be taken down now stays for the next time."""
@@ -222,9 +224,9 @@ def _as_answer(given: object) -> Answer:
 
 def _refused(question: Question, error: KeyRejected, answer: Answer) -> Answer:
     logger.warning("the key for license %s is refused: %s", question.key.id, error)
-    return Answer("key_rejected", None, answer.retry_after, answer.signed_time)
+    return Answer("key_rejected", None, answer.retry_after, answer.signed_time, detail=str(error))
 
 
 def _answered(attempt: int, answer: Answer) -> ev.Answered:
     key = answer.key if isinstance(answer.key, LicenseKey) else None
-    return ev.Answered(attempt, answer.outcome, key, answer.retry_after, answer.signed_time)
+    return ev.Answered(attempt, answer.outcome, key, answer.retry_after, answer.signed_time, clean_text(answer.detail))
