@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from licfsm.explain import Explanation
     from licfsm.host.manager import LicenseManager
-    from licfsm.host.values import JournalEntry, Pending, SessionEntry, Status, ToldNotice, Transition
+    from licfsm.host.values import JournalEntry, Pending, SessionEntry, Status, TargetStatus, ToldNotice, Transition
     from licfsm.key import LicenseKey
     from licfsm.license import License, State
     from licfsm.loading.policies import load_policy
@@ -62,6 +62,7 @@ _HOMES = {
     "StoreError": "errors",
     "StoreTooNew": "errors",
     "SystemClock": "adapters.clock",
+    "TargetStatus": "host.values",
     "ToldNotice": "host.values",
     "Transition": "host.values",
     "UnknownLicense": "errors",
@@ -96,6 +97,7 @@ __all__ = [
     "StoreError",
     "StoreTooNew",
     "SystemClock",
+    "TargetStatus",
     "ToldNotice",
     "Transition",
     "UnknownLicense",

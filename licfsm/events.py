@@ -24,6 +24,7 @@ __all__ = [
     "PolicyChanged",
     "Restarted",
     "TargetFailed",
+    "TargetNamed",
     "TargetWritten",
     "Tick",
 ]
@@ -119,6 +120,13 @@ class Answered:
 
 
 @attrs.frozen
+class TargetNamed:
+    """The host names a target that it did not name before: it is to hold the installed key (rules.md 4.4)."""
+
+    target: str
+
+
+@attrs.frozen
 class TargetWritten:
     """A target holds the key now (rules.md 4.4)."""
 
@@ -146,6 +154,7 @@ Event = (
     | FirstInstalled
     | PolicyChanged
     | Answered
+    | TargetNamed
     | TargetWritten
     | TargetFailed
 )

@@ -365,13 +365,20 @@ def _replace_write(step: Step, old: TargetWrite, new: TargetWrite | None) -> Non
     step.record.writes = (*others, new) if new else others
 
 
+def _target_named(step: Step, event: ev.TargetNamed) -> None:
+    """4.4: a target that is new gets the installed key; the clock is looked at by whatever comes next."""
+    if event.target in step.targets and all(write.target != event.target for write in step.record.writes):
+        step.record.writes = (*step.record.writes, TargetWrite(event.target, 0, step.now))
+
+
 def _target_written(step: Step, event: ev.TargetWritten) -> None:
-    """4.4: the target holds the key; the session of its check is a success when all of them do."""
+    """4.4: the target holds the key; the session of its check is a success when all that it concerns do."""
     _remember(step)
     for write in step.record.writes:
         if write.target == event.target and event.key == step.key:
             _replace_write(step, write, None)
-            if write.attempt and write.warned and not step.record.writes:
+            last = all(other.attempt != write.attempt for other in step.record.writes)
+            if write.attempt and write.warned and last:
                 step.out.append(fx.SessionAmended(write.attempt, "success", step.policy.texts.key_installed))
 
 
@@ -423,6 +430,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Step, Any], None]]] = {
     ev.FirstInstalled: _first_installed,
     ev.PolicyChanged: _policy_changed,
     ev.Answered: _answered,
+    ev.TargetNamed: _target_named,
     ev.TargetWritten: _target_written,
     ev.TargetFailed: _target_failed,
 }

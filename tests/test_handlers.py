@@ -114,6 +114,22 @@ class TestAnswer:
         start = licfsm.ManualClock("2025-02-10T09:00").now_ms()
         assert [fx.Session(1, start, start + 30_000, result, messages)] == story.all(fx.Session)
 
+    def test_that_says_why_has_its_words_in_the_session_and_the_notice(self, begin: Callable) -> None:
+        """The cause stands behind the outcome's own text, without control characters (8.3)."""
+        story = begin(auto_update="Checking")
+        story.answer("generation_failed", detail="the\x1b printer is on fire")
+        (session,) = story.all(fx.Session)
+        assert ("General license key generation error has occurred", "the printer is on fire") == session.messages
+        (notice,) = (notice for notice in story.all(fx.Notify) if notice.name == "update_failed")
+        assert notice.text.endswith("General license key generation error has occurred: the printer is on fire")
+
+    def test_that_ends_the_contract_says_why_as_well(self, begin: Callable) -> None:
+        """What the server said of the contract stands in the notice that automatic update is off."""
+        story = begin(auto_update="Checking")
+        story.answer("contract_terminated", detail="unpaid since January")
+        (notice,) = (notice for notice in story.all(fx.Notify) if notice.name == "auto_update_disabled")
+        assert notice.text.endswith("has been terminated: unpaid since January")
+
 
 class TestAcceptance:
     """rules.md 4.3: which key is accepted by itself."""

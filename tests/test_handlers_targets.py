@@ -186,6 +186,40 @@ class TestSessionOfTheCheck:
         assert [] == story.all(fx.SessionAmended)
 
 
+class TestNamedLater:
+    """A target that the host names later is to hold the installed key as well (rules.md 4.4)."""
+
+    def test_gets_the_key_at_the_next_look(self, begin: Callable) -> None:
+        """It is written without a check, and without a word about a new key."""
+        story = begin("2025-02-01", targets=("server", "manager"))
+        story.happen(ev.TargetNamed("manager"))
+        story.happen(ev.Tick())
+        assert [fx.WriteTarget("manager", story.key)] == story.all(fx.WriteTarget)
+        assert [] == story.told()
+
+    def test_is_not_owed_the_key_twice(self, begin: Callable) -> None:
+        """One that waits for the key already is tried as before."""
+        story = renewed(begin, "server")
+        before = story.record.writes
+        story.happen(ev.TargetNamed("server"))
+        assert before == story.record.writes
+
+    def test_is_one_of_the_host(self, begin: Callable) -> None:
+        """Nothing is owed to what the host does not name."""
+        story = begin(targets=("server",))
+        story.happen(ev.TargetNamed("manager"))
+        assert () == story.record.writes
+
+    def test_does_not_keep_the_session_of_a_check_a_warning(self, begin: Callable) -> None:
+        """The check's entry is a success once the targets of that time hold its key."""
+        story = renewed(begin, "server")
+        story.happen(ev.TargetFailed("server", story.key, "disk full"))
+        story.targets = ("server", "manager")
+        story.happen(ev.TargetNamed("manager"))
+        story.happen(ev.TargetWritten("server", story.key))
+        assert ["warning", "success"] == [amended.result for amended in story.all(fx.SessionAmended)]
+
+
 class TestMails:
     """rules.md 8.2: install_target_failed, once per target and key, again after 24 hours at the earliest."""
 

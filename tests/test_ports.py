@@ -12,6 +12,7 @@ class TestAnswer:
             ({"outcome": "new_key"}, "new_key comes with its key"),
             ({"outcome": "connection_failed", "retry_after": "1 hour"}, "retry_after must be whole milliseconds"),
             ({"outcome": "up_to_date", "signed_time": 1.5}, "signed_time must be whole milliseconds"),
+            ({"outcome": "connection_failed", "detail": None}, "detail must be text, not None"),
             ({"outcome": "up_to_date", "signed_time": True}, "signed_time must be whole milliseconds"),
         ],
     )

@@ -46,6 +46,7 @@ EVENTS: Final[Mapping[str, type]] = {
     "first_installed": ev.FirstInstalled,
     "policy_changed": ev.PolicyChanged,
     "answered": ev.Answered,
+    "target_named": ev.TargetNamed,
     "target_written": ev.TargetWritten,
     "target_failed": ev.TargetFailed,
 }

@@ -99,10 +99,11 @@ class Registry:
         self._kept_policies: dict[Policy, str] = {}
         self._opened = False
         """Whether the journal says last that it was this manager under whose settings the licenses run."""
+        self._new_targets: set[str] = set()
+        """Targets that were not named under the settings that ran before these."""
         self._seen = self._look()
         with self.lock, store.writing() as transaction:
             store.news(transaction)
-            self._note_opening(transaction)
             for row in transaction.read():
                 self._read(row)
 
@@ -117,7 +118,9 @@ class Registry:
             "targets": self._options["targets"],
         }
         details = json.dumps(options)
-        if transaction.last_details("") != details:
+        before = transaction.last_details("")
+        if before != details:
+            self._new_targets |= set(options["targets"]).difference(_targets_of(before))
             transaction.add_entry("", self.clock.now_ms(), OPENED, details, None, None)
         self._opened = True
 
@@ -219,6 +222,7 @@ class Registry:
                     for license_id in work.added:
                         del self.entries[license_id]
                 self._kept_policies.clear()
+                self._opened = False
                 raise
             self._seen = seen
             self._unsettled.update(work.changed)
@@ -337,6 +341,12 @@ class Registry:
         """
         digest = encode_policy(self.policy)[0]
         entries = [entry for entry in self.entries.values() if entry.lic is not None]
+        with self.work(watch=False) as work:  # at once: a kill must not leave a target without the key
+            self._about_to_step(work.transaction)
+            for entry in entries:
+                for target in sorted(self._new_targets):
+                    work.step(entry, ev.TargetNamed(target))
+        self._new_targets.clear()
         for start in range(0, len(entries), BATCH):
             with self.work(watch=False) as work:
                 for entry in entries[start : start + BATCH]:
@@ -449,3 +459,12 @@ class Registry:
                 return
             finally:
                 self._telling.release()
+
+
+def _targets_of(details: str | None) -> list[str]:
+    """Read which targets were named when the store was opened before; what was changed by hand names none."""
+    try:
+        named = json.loads(details or "{}").get("targets", [])
+        return [str(name) for name in named]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return []

@@ -13,7 +13,16 @@ from licfsm import instants
 from licfsm.errors import StoreDamaged
 from licfsm.key import clean_text
 
-__all__ = ["JournalEntry", "Pending", "SessionEntry", "Status", "ToldNotice", "Transition", "read_row"]
+__all__ = [
+    "JournalEntry",
+    "Pending",
+    "SessionEntry",
+    "Status",
+    "TargetStatus",
+    "ToldNotice",
+    "Transition",
+    "read_row",
+]
 
 _Value = TypeVar("_Value")
 
@@ -50,6 +59,24 @@ class Pending:
     error: str | None
 
 
+@attrs.frozen
+class TargetStatus:
+    """Whether a target holds the installed key (rules.md 4.4).
+
+    Attributes:
+        name: the target's.
+        written: whether it holds the key, as far as it was written by this package.
+        next_try: when it is written next; None where it is written, or is being written now.
+        error: why it could not be written, the last time; None as long as it did not fail.
+
+    """
+
+    name: str
+    written: bool
+    next_try: pendulum.DateTime | None = None
+    error: str | None = None
+
+
 @attrs.frozen(kw_only=True)
 class Status:
     """How a license stands, at the moment of asking.
@@ -66,6 +93,7 @@ class Status:
         last_outcome: what the last check came to, one of `policy.OUTCOMES`; None before the first.
         job_warning: what every job of the paid version is to warn of; None outside grace (2.4).
         why: why the states are what they are, each with the number of its rule.
+        targets: what each target of the host holds.
         undelivered: notices and keys that are still on their way.
         driven: who asks servers and delivers: ``here``, ``elsewhere`` (another process) or ``nobody``.
         trouble: what is wrong with what is stored of this license, and what to do; None where all is well.
@@ -83,6 +111,7 @@ class Status:
     last_outcome: str | None = None
     job_warning: str | None = None
     why: tuple[str, ...] = ()
+    targets: tuple[TargetStatus, ...] = ()
     undelivered: tuple[Pending, ...] = ()
     driven: str = "nobody"
     trouble: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from licfsm import instants
 from licfsm.adapters.store import Waiting
 from licfsm.host.entry import Entry
-from licfsm.host.values import Pending, Status
+from licfsm.host.values import Pending, Status, TargetStatus
 from licfsm.license import License
 from licfsm.policy import Policy
 
@@ -34,7 +34,8 @@ def status_of(
         driven: who drives the store.
 
     """
-    undelivered = tuple(_undelivered(waiting, lic, reasons))
+    targets = tuple(_targets(lic, reasons)) if lic else ()
+    undelivered = (*_waiting(waiting), *(Pending(one.name, 1, None, one.error) for one in targets if not one.written))
     trouble = (entry.trouble or None) if entry else None
     license_id = entry.id if entry else None
     if lic is None:
@@ -52,20 +53,33 @@ def status_of(
         last_outcome=lic.record.last_outcome or None,
         job_warning=lic.job_warning,
         why=tuple(f"{cause.text} ({cause.rule})" for cause in lic.explain().why),
+        targets=targets,
         undelivered=undelivered,
         driven=driven,
         trouble=trouble,
     )
 
 
-def _undelivered(
-    waiting: Sequence[Waiting], lic: License | None, reasons: Mapping[tuple[str, str], str | None]
-) -> Iterator[Pending]:
+def _waiting(waiting: Sequence[Waiting]) -> Iterator[Pending]:
     for channel in waiting:
         known = instants.EARLIEST <= channel.since <= instants.LATEST  # or the store was changed by hand
         since = instants.from_ms(channel.since) if known else None
         yield Pending(channel.channel, channel.notices, since, channel.error)
-    for write in lic.record.writes if lic else ():
-        why = reasons.get((lic.key.id, write.target)) if lic else None
-        failed = write.told_at is not None
-        yield Pending(write.target, 1, None, (why or "it could not be written") if failed else None)
+
+
+def _targets(lic: License, reasons: Mapping[tuple[str, str], str | None]) -> Iterator[TargetStatus]:
+    """Tell of the host's targets in its order, and of one that it no longer names but that still waits."""
+    owed = {write.target: write for write in lic.record.writes}
+    for name in dict.fromkeys((*lic.targets, *owed)):
+        write = owed.get(name)
+        if write is None:
+            yield TargetStatus(name, written=True)
+            continue
+        why = reasons.get((lic.key.id, name)) or "it could not be written"
+        known = not write.under_way and instants.EARLIEST <= write.retry_at <= instants.LATEST
+        yield TargetStatus(
+            name,
+            written=False,
+            next_try=instants.from_ms(write.retry_at, lic.key.zone) if known else None,
+            error=why if write.told_at is not None else None,
+        )

@@ -249,7 +249,7 @@ class Claims(Reader):
             due = {row["id"] for row in self.notices if row["channel"] == "mail"}
             equal("mails", sorted(due), sorted({notice.id for notice, _ in world.mail.came}))
         for license_id, life in self.lives.items():
-            for target in world.always_named - set(life.owed):
+            for target in set(world.options["targets"]) - set(life.owed):
                 held = SignedKey.read(world.targets[target].holds[license_id])
                 equal(f"{license_id}: what target {target} holds", life.key, held)
 

@@ -171,7 +171,7 @@ class Reader:
                 self._stepped.add(license_id)
                 if row["at"] - details["by"] != self._away_since:
                     broken(row, f"the host was last there at {iso(self._away_since or 0)}")
-            elif event != "policy_changed":
+            elif event not in {"policy_changed", "target_named"}:
                 self._come_back(license_id, row["at"])
         elif event == "clock_stepped":
             self._find(world, row, (details["by"], details.get("interrupted", False)))
@@ -257,7 +257,7 @@ class Reader:
             "deadline": None if lic.record.give_up_at == instants.NEVER else lic.record.give_up_at,
             "attempt": lic.record.attempt,
         }
-        later = row["event"] == "policy_changed"  # told before the time that passed, and was remembered, is
+        later = row["event"] in {"policy_changed", "target_named"}  # told before the time that passed, and was remembered, is
         if later or expected["entitlement"] != life.entitlement:  # what the clock brings comes with the next step
             expected |= {"entitlement": life.entitlement}
             for name in ("text", "days_remaining", "job_warning"):

@@ -89,9 +89,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Owed:
-    """4.4: a key that a target does not hold yet, and whether writing it was begun."""
+    """4.4: a key that a target does not hold yet, the check that brought it, and whether writing it was begun."""
 
     retry_at: int
+    brought_by: int = 0
     begun: bool = False
     told_at: int | None = None
 
@@ -127,6 +128,10 @@ class JournaledLife(Life):
         """Live through an entry of the journal."""
         if event == "policy_changed":  # 2.5: told when the host opens, before the time that passed is
             self._policy_changed(at, details["policy"])
+            return
+        if event == "target_named":  # 4.4: likewise; it belongs to no check
+            assert details["target"] in self.targets
+            self.owed.setdefault(details["target"], Owed(at))
             return
         by = details.get("by", 0)
         self.run_to(at - by)
@@ -190,8 +195,9 @@ class JournaledLife(Life):
 
     def _target_written(self, details: dict[str, Any]) -> None:
         """4.4: the session is a warning until all targets hold the key."""
-        if self.owed and details["key"].same_as(self.key) and self.owed.pop(details["target"], None) and not self.owed:
-            self._amend("success")
+        if details["key"].same_as(self.key) and (owed := self.owed.pop(details["target"], None)):
+            if owed.brought_by not in {other.brought_by for other in self.owed.values()}:
+                self._amend(owed.brought_by, "success")
 
     def _target_failed(self, details: dict[str, Any]) -> None:
         """8.2: told once per target and key, mailed again after 24 hours at the earliest."""
@@ -202,11 +208,11 @@ class JournaledLife(Life):
         if first or (self.clock - (owed.told_at or 0) >= DAY and self.mail != "none"):
             self.owed[details["target"]] = replace(owed, told_at=self.clock)
             self.tell("install_target_failed", CHANNELS if first else ("mail",))
-        self._amend("warning")
+        self._amend(owed.brought_by, "warning")
 
-    def _amend(self, result: str) -> None:
-        if self.brought_by and self.results[self.brought_by] != result:
-            self.results[self.brought_by] = result
+    def _amend(self, attempt: int, result: str) -> None:
+        if attempt:
+            self.results[attempt] = result
 
     # ------------------------------------------------------------------------------------ what differs here
 
@@ -270,7 +276,7 @@ class JournaledLife(Life):
 
     def write_target(self) -> None:
         """4.4: each target gets the key."""
-        self.owed = {target: Owed(self.clock) for target in self.targets}
+        self.owed = {target: Owed(self.clock, self.brought_by) for target in self.targets}
 
     # ------------------------------------------------------------------------------------ what is observed
 

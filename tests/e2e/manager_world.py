@@ -143,7 +143,6 @@ class World:
         self.targets = {name: Target(self, name) for name in ("backup", "enterprise")}
         self.jumps: list[Jump] = []
         self.kept = _days(options["keep"])
-        self.always_named = set(options["targets"])
         self.broken: Exception | None = None
         self.lost = 0
         """How often what had been done could not be taken down: by a kill, or a full disk."""
@@ -207,7 +206,6 @@ class World:
             self.abandon()
         self.clock.move_to(self.now + off)
         self.options |= changes
-        self.always_named &= set(self.options["targets"])
         self.kept = min(self.kept, _days(self.options["keep"]))
         self.open()
 

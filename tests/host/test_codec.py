@@ -53,7 +53,9 @@ KINDS: dict[type, st.SearchStrategy] = {
         st.none() | keys,
         st.none() | numbers,
         st.none() | instants,
+        texts,
     ),
+    ev.TargetNamed: st.builds(ev.TargetNamed, texts),
     ev.TargetWritten: st.builds(ev.TargetWritten, texts, keys),
     ev.TargetFailed: st.builds(ev.TargetFailed, texts, keys, texts),
 }

@@ -173,6 +173,30 @@ class TestTargets:
         again.manager.tick()
         assert () == again.manager.status().undelivered
 
+    def test_that_the_host_names_later_get_the_installed_key(
+        self, world: Callable, license_world: Callable, tmp_path: Path
+    ) -> None:
+        """A target that is new when a store is opened again gets the key that is installed, and the others do not."""
+        paths = {"server": tmp_path / "one.lic", "manager": tmp_path / "two.lic"}
+        made = world(store=tmp_path / "licenses.db", targets={"server": paths["server"]})
+        made.manager.tick()
+        made.manager.close()
+        paths["server"].unlink()
+        options = {"clock": made.clock, "signing": made.signing, "targets": paths}
+        again = license_world("veeam-9", store=tmp_path / "licenses.db", **options)
+        again.manager.tick()
+        assert [False, True] == [path.exists() for path in paths.values()]
+
+    def test_are_shown_with_what_they_hold(self, world: Callable, tmp_path: Path) -> None:
+        """Each target has its own line: one holds the key, the other says why not, and when it is tried again."""
+        made = world(targets={"server": tmp_path / "one.lic", "manager": tmp_path / "share" / "two.lic"})
+        made.manager.tick()
+        server, manager = made.manager.status().targets
+        assert ("server", True, None, None) == (server.name, server.written, server.next_try, server.error)
+        assert ("manager", False) == (manager.name, manager.written)
+        assert "2025-02-02T01:00:00Z" == manager.next_try.to_iso8601_string()
+        assert "the folder" in manager.error
+
     def test_whose_adapter_raises_are_tried_again(self, world: Callable, caplog: pytest.LogCaptureFixture) -> None:
         """A bug in a target is logged, and ends nothing."""
 
