@@ -257,7 +257,10 @@ class Reader:
             "deadline": None if lic.record.give_up_at == instants.NEVER else lic.record.give_up_at,
             "attempt": lic.record.attempt,
         }
-        later = row["event"] in {"policy_changed", "target_named"}  # told before the time that passed, and was remembered, is
+        later = row["event"] in {
+            "policy_changed",
+            "target_named",
+        }  # told before the time that passed, and was remembered, is
         if later or expected["entitlement"] != life.entitlement:  # what the clock brings comes with the next step
             expected |= {"entitlement": life.entitlement}
             for name in ("text", "days_remaining", "job_warning"):

@@ -195,9 +195,9 @@ class JournaledLife(Life):
 
     def _target_written(self, details: dict[str, Any]) -> None:
         """4.4: the session is a warning until all targets hold the key."""
-        if details["key"].same_as(self.key) and (owed := self.owed.pop(details["target"], None)):
-            if owed.brought_by not in {other.brought_by for other in self.owed.values()}:
-                self._amend(owed.brought_by, "success")
+        owed = self.owed.pop(details["target"], None) if details["key"].same_as(self.key) else None
+        if owed and owed.brought_by not in {other.brought_by for other in self.owed.values()}:
+            self._amend(owed.brought_by, "success")
 
     def _target_failed(self, details: dict[str, Any]) -> None:
         """8.2: told once per target and key, mailed again after 24 hours at the earliest."""
