@@ -6,9 +6,10 @@ It proves a store: what its rows say must be what its journal leads to.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from licfsm import effects as fx
 from licfsm import events as ev
 from licfsm import instants
 from licfsm.adapters.clock import ManualClock
@@ -25,7 +26,10 @@ __all__ = ["replay_journal"]
 
 
 def replay_journal(
-    rows: Iterable[Row], keys: Mapping[int, LicenseKey], policies: Mapping[str, Policy]
+    rows: Iterable[Row],
+    keys: Mapping[int, LicenseKey],
+    policies: Mapping[str, Policy],
+    watch: Callable[[Row, License, ev.Event, list[fx.Effect]], None] | None = None,
 ) -> dict[str, License]:
     """Live through a journal from its beginning.
 
@@ -33,6 +37,7 @@ def replay_journal(
         rows: its entries, in order.
         keys: the keys in the store, by number.
         policies: the policies in the store, by digest.
+        watch: told of each entry's license, event and what came of it.
 
     Returns:
         The licenses that have a key, by id, as the last event left them.
@@ -57,7 +62,9 @@ def replay_journal(
                     licenses[row["license"]] = lic = License(event.key, policy, clock=ManualClock(row["at"]))
                     _adapt(lic, options)
                 lic = licenses[row["license"]]
-                lic.step(event, row["at"])
+                effects = lic.step(event, row["at"])
+                if watch:
+                    watch(row, lic, event, effects)
         except Exception as error:  # of the machines as well, which tell what cannot have happened
             message = f"journal entry {row['seq']} of license {row['license']} cannot be replayed: {error}"
             raise StoreDamaged(message) from error

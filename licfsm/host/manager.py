@@ -16,7 +16,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import pendulum
 
@@ -39,6 +39,9 @@ from licfsm.instants import NEVER, Span
 from licfsm.lifecycle import CHECKING
 from licfsm.policy import Policy
 from licfsm.ports import Clock, LicenseServer, Notifier
+
+if TYPE_CHECKING:
+    from licfsm.scenario.replay import Replay
 
 __all__ = ["LicenseManager"]
 
@@ -358,6 +361,27 @@ class LicenseManager:
         return tuple(
             read_row(JournalEntry.of, row) for row in self._store.entries(self._known(license_id), limit=limit)
         )
+
+    def recorded(self, license_id: str | None = None) -> Replay:
+        """Live through a license's journal again, so that its life can be told and drawn as a scenario's is.
+
+        Raises:
+            UnknownLicense: there is no such license, or none was named and there is not exactly one.
+            NotInstalled: it has no key yet.
+            StoreDamaged: the journal cannot be lived through, for one because its beginning was not kept.
+
+        """
+        from licfsm.host.codec import decode_policy
+        from licfsm.host.recording import recorded
+
+        self._check()
+        self._registry.refresh()
+        entry = self._entry(license_id)
+        store, trust = self._store, self._settings.trust
+        rows = [row for row in store.entries(None) if row["license"] in {"", entry.id}]
+        keys = {row["id"]: trust.verify(row["signed"]) for row in store.key_rows() if row["license"] == entry.id}
+        policies = {row["digest"]: decode_policy(row["document"]) for row in store.policy_rows()}
+        return recorded(entry.id, self._settings.clock.now_ms(), rows, keys, policies)
 
     def sessions(self, license_id: str | None = None, *, limit: int = 100) -> tuple[SessionEntry, ...]:
         """Read the session entries of checks (rules.md 8.1); the latest, in order.

@@ -7,7 +7,7 @@ observed (rules.md 7.1). The trace keeps true time; the license only knows the h
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -23,7 +23,18 @@ from licfsm.policy import Dates, Policy
 from licfsm.ports import Answer, Question
 from licfsm.scenario.story import NOW, Entry, Expect, HostDoes, ServerAnswers, Story, WorldChanges
 
-__all__ = ["Action", "Check", "Failure", "InForce", "Line", "Notification", "Replay", "Transition", "replay"]
+__all__ = [
+    "Action",
+    "Check",
+    "Failure",
+    "InForce",
+    "Line",
+    "Notification",
+    "Replay",
+    "Transition",
+    "lines_of",
+    "replay",
+]
 
 MOST_STEPS: Final = 500_000
 """How many steps a story may take: half a minute of waiting; a question every minute for half a year."""
@@ -136,6 +147,28 @@ class Replay:
     def passed(self) -> bool:
         """Whether every expectation held."""
         return not self.failures
+
+
+def lines_of(effects: Iterable[fx.Effect], at: int, clock: int, asked: int | None = None) -> Iterator[Line]:
+    """Make lines of what came of a step.
+
+    Args:
+        effects: what came of it.
+        at: when, true time, in milliseconds.
+        clock: the host's clock then.
+        asked: when the question was asked whose answer it may be, true time; by default as the license says.
+
+    """
+    for effect in effects:
+        if type(effect) is fx.Moved:
+            yield Transition(
+                at, clock, effect.due, effect.region, effect.trigger, effect.source, effect.target, effect.why
+            )
+        elif type(effect) is fx.Notify:
+            yield from (Notification(at, clock, channel, effect.name, effect.text) for channel in effect.channels)
+        elif type(effect) is fx.Checked:
+            began = effect.asked if asked is None else asked
+            yield Check(at, clock, began, effect.due, effect.outcome, effect.failed)
 
 
 def replay(story: Story, watch: Callable[[int], None] | None = None) -> Replay:
@@ -321,22 +354,11 @@ class _World:
             raise InvalidFile([Mistake(self.story.file, *self.story.end_place, message)])
         if self.watch and not self.steps % _WATCH_EVERY:
             self.watch(at)
-        for effect in effects:
-            if type(effect) is fx.Moved:
-                trace.append(
-                    Transition(
-                        at, now, effect.due, effect.region, effect.trigger, effect.source, effect.target, effect.why
-                    )
-                )
-            elif type(effect) is fx.Notify:
-                name, text = effect.name, effect.text
-                lines = [Notification(at, now, channel, name, text) for channel in effect.channels]
-                if not self.mail_up:
-                    self.waiting_mail += [line for line in lines if line.channel == "mail"]
-                    lines = [line for line in lines if line.channel != "mail"]
-                trace += lines
-            elif type(effect) is fx.Checked:
-                trace.append(Check(at, now, self.asked, effect.due, effect.outcome, effect.failed))
+        for line in lines_of(effects, at, now, self.asked):
+            if not self.mail_up and type(line) is Notification and line.channel == "mail":
+                self.waiting_mail.append(line)
+            else:
+                trace.append(line)
         last = self.result.in_force[-1]
         if self.license.key is not last.key or self.license.policy is not last.policy:
             self.note_in_force(at)

@@ -1,0 +1,87 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import licfsm
+from licfsm.scenario.account import account
+from licfsm.scenario.replay import Action, Check, Notification, Transition
+
+
+def life(license_world: Callable, **options: object) -> licfsm.LicenseManager:
+    """Live until the license falls into grace, its server silent from 13 February on, and is renewed by hand."""
+    world = license_world("veeam-9", start="2025-02-10", mail_repeat="on_change", **options)
+    world.install(expires="2025-02-14")
+    world.manager.enable_auto_update()
+    world.run(until="2025-02-12T12:00")
+    world.server.will("connection_failed")
+    world.run(until="2025-02-15T12:30")
+    world.manager.install(world.key(expires="2026-02-14").signed)
+    world.run(until="2025-02-16")
+    return world.manager
+
+
+class TestRecorded:
+    def test_tells_every_check(self, license_world: Callable) -> None:
+        """The first three ask day by day; the one of 13 February fails, and so do the 60 tries hour by hour."""
+        checks = [line for line in life(license_world).recorded().trace if isinstance(line, Check)]
+        assert (3, 61) == (sum(not check.failed for check in checks), sum(check.failed for check in checks))
+
+    def test_tells_how_the_entitlement_changed(self, license_world: Callable) -> None:
+        """It was seven days and less from expiry when it came: Expiring, Grace at the midnight, Valid by hand."""
+        result = life(license_world).recorded()
+        moves = [(line.source, line.target) for line in result.trace if isinstance(line, Transition)]
+        assert "Expiring" == result.first[0]
+        assert [("Expiring", "Grace"), ("Grace", "Valid")] == [move for move in moves if move[1] in {"Grace", "Valid"}]
+
+    def test_tells_what_the_user_did(self, license_world: Callable) -> None:
+        """Both installs and the switching on, with their times."""
+        actions = [line for line in life(license_world).recorded().trace if isinstance(line, Action)]
+        assert ["install", "enable", "install"] == [line.action for line in actions]
+
+    def test_tells_what_was_mailed(self, license_world: Callable) -> None:
+        """The account can count the mails as those of a scenario."""
+        lines = [line for line in life(license_world).recorded().trace if isinstance(line, Notification)]
+        mails = [line.name for line in lines if line.channel == "mail"]
+        assert ["key_installed", "expiring", "update_failed"] == mails[:3]
+
+    def test_knows_which_keys_were_in_force(self, license_world: Callable) -> None:
+        """Each with its deadlines."""
+        result = life(license_world).recorded()
+        assert ["2025-02-14", "2026-02-14"] == [str(force.key.expires) for force in result.in_force]
+
+    def test_is_told_as_a_scenario_is(self, license_world: Callable) -> None:
+        """A run of tries is one line of the account, whose last line is the renewal's."""
+        told = account(life(license_world).recorded())
+        assert ("Valid", "Scheduled") == (told[-1].entitlement, told[-1].auto_update)
+        assert len(told) < 30
+
+    def test_of_a_license_without_a_key_is_refused(self, license_world: Callable) -> None:
+        """There is nothing to tell of it."""
+        manager = license_world(licenses=["ACME-1"]).manager
+        with pytest.raises(licfsm.NotInstalled, match="ACME-1 has no key yet"):
+            manager.recorded()
+
+    def test_of_one_license_of_several_is_its_own(self, license_world: Callable) -> None:
+        """What happened to the other one is not in it."""
+        world = license_world("veeam-9", licenses=["ACME-1", "ACME-2"])
+        world.install(id="ACME-1", expires="2025-02-14")
+        world.install(id="ACME-2", expires="2025-02-14")
+        world.manager.enable_auto_update("ACME-2")
+        result = world.manager.recorded("ACME-1")
+        assert ["install"] == [line.action for line in result.trace if isinstance(line, Action)]
+
+    def test_tells_of_another_policy_and_of_a_clock_that_was_set(self, license_world: Callable, tmp_path: Path) -> None:
+        """Both are the world's doing."""
+        world = license_world("veeam-7", store=tmp_path / "licenses.db")
+        world.install(expires="2025-12-14")
+        world.manager.enable_auto_update()
+        world.manager.tick()
+        world.clock.set_to("2025-01-31T05:00")
+        world.manager.tick()
+        world.manager.close()
+        options = {"clock": world.clock, "signing": world.signing, "store": tmp_path / "licenses.db"}
+        result = license_world("veeam-9", **options).manager.recorded()
+        told = [line.action for line in result.trace if isinstance(line, Action)]
+        assert ["install", "enable", "clock:", "policy: veeam-9"] == told
+        assert ["veeam-7", "veeam-9"] == [force.policy.name for force in result.in_force]
