@@ -293,7 +293,8 @@ def _answered(step: Step, event: ev.Answered) -> None:
     outcome = _outcome(step, event)
     rule = step.policy.outcomes[outcome]
     record.last_outcome = outcome
-    step.retry_after, step.detail = event.retry_after, clean_text(event.detail)
+    detail = clean_text(event.detail)
+    step.retry_after, step.detail = event.retry_after, "" if detail == rule.text else detail
     asked, due = record.asked_at, record.asked_due
     record.asked_due = asked  # an idle license keeps one number in place of two
     step.out.append(fx.Checked(record.attempt, outcome, rule.failed, asked, due))

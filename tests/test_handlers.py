@@ -123,6 +123,13 @@ class TestAnswer:
         (notice,) = (notice for notice in story.all(fx.Notify) if notice.name == "update_failed")
         assert notice.text.endswith("General license key generation error has occurred: the printer is on fire")
 
+    def test_that_says_nothing_new_says_it_once(self, begin: Callable) -> None:
+        """A server that repeats the outcome's own text does not double it."""
+        story = begin(auto_update="Checking")
+        story.answer("generation_failed", detail="General license key generation error has occurred")
+        (session,) = story.all(fx.Session)
+        assert ("General license key generation error has occurred",) == session.messages
+
     def test_that_ends_the_contract_says_why_as_well(self, begin: Callable) -> None:
         """What the server said of the contract stands in the notice that automatic update is off."""
         story = begin(auto_update="Checking")

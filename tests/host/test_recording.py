@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 import licfsm
+from licfsm.diagram.timeline import scene_of
 from licfsm.scenario.account import account
 from licfsm.scenario.replay import Action, Check, Notification, Transition
 
@@ -55,6 +56,11 @@ class TestRecorded:
         told = account(life(license_world).recorded())
         assert ("Valid", "Scheduled") == (told[-1].entitlement, told[-1].auto_update)
         assert len(told) < 30
+
+    def test_is_drawn_without_a_verdict(self, license_world: Callable) -> None:
+        """Nobody expected anything of it, so nothing passed."""
+        scene = scene_of(life(license_world).recorded())
+        assert "ACME-1, subscription, veeam-9, UTC" == scene.about[0]
 
     def test_of_a_license_without_a_key_is_refused(self, license_world: Callable) -> None:
         """There is nothing to tell of it."""
