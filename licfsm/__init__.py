@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from licfsm.adapters.clock import ManualClock, SystemClock
+    from licfsm.adapters.mail import Mail
+    from licfsm.adapters.server import HttpsServer
     from licfsm.errors import (
         InvalidFile,
         InvalidTable,
@@ -39,6 +41,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "ports",
     "Explanation": "explain",
+    "HttpsServer": "adapters.server",
     "InvalidFile": "errors",
     "InvalidTable": "errors",
     "InvalidValue": "errors",
@@ -48,6 +51,7 @@ _HOMES = {
     "LicenseKey": "key",
     "LicenseManager": "host.manager",
     "LicfsmError": "errors",
+    "Mail": "adapters.mail",
     "ManualClock": "adapters.clock",
     "Mistake": "errors",
     "NotInstalled": "errors",
@@ -74,6 +78,7 @@ _HOMES = {
 __all__ = [
     "Answer",
     "Explanation",
+    "HttpsServer",
     "InvalidFile",
     "InvalidTable",
     "InvalidValue",
@@ -83,6 +88,7 @@ __all__ = [
     "LicenseKey",
     "LicenseManager",
     "LicfsmError",
+    "Mail",
     "ManualClock",
     "Mistake",
     "NotInstalled",

@@ -76,7 +76,7 @@ def test_shown_commands_run(commands: list[str], tmp_path: Path) -> None:
 def test_enough_commands_are_shown() -> None:
     """The commands above are found: keys, stores, drawing, pictures and comparisons."""
     shown = {command.split()[1] for commands in COMMANDS for command in commands}
-    assert {"diagrams", "doctor", "key", "replay"} == shown
+    assert {"devserver", "diagrams", "doctor", "key", "notify", "replay"} == shown
 
 
 def test_the_example_of_a_hosts_test_is_that_of_the_module() -> None:
@@ -111,7 +111,7 @@ def test_links_lead_somewhere() -> None:
 def test_the_number_of_stories_is_right() -> None:
     """The README counts the committed scenarios as they are."""
     count = len(scenario_files([str(ROOT / "scenarios")]))
-    assert f"See {count} licenses live" in README
+    assert f"see {count} licenses live" in README
 
 
 def test_every_decision_of_ours_is_in_the_rules() -> None:

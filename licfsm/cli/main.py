@@ -5,10 +5,13 @@ from __future__ import annotations
 import click
 
 from licfsm import __version__
+from licfsm.cli.demo import demo
+from licfsm.cli.devserver import devserver
 from licfsm.cli.diagrams import diagrams
 from licfsm.cli.doctor import doctor
 from licfsm.cli.explain import explain
 from licfsm.cli.key import key
+from licfsm.cli.notify import notify
 from licfsm.cli.replay import replay
 from licfsm.cli.schema import schema
 
@@ -21,9 +24,12 @@ def main() -> None:
     """Run the life of licenses: replay timelines, explain them, draw the lifecycle, sign and verify keys."""
 
 
+main.add_command(devserver)
+main.add_command(demo)
 main.add_command(diagrams)
 main.add_command(doctor)
 main.add_command(explain)
 main.add_command(key)
+main.add_command(notify)
 main.add_command(replay)
 main.add_command(schema)

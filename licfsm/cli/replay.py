@@ -34,7 +34,7 @@ from licfsm.scenario.replay import replay as live
 from licfsm.scenario.report import refused_document, written
 from licfsm.scenario.story import Story
 
-__all__ = ["replay"]
+__all__ = ["account_table", "replay"]
 
 _Advance = Callable[[int, float], None]
 _WIDEST: Final = 110
@@ -213,7 +213,7 @@ class _Run:
         if compared and not self.quiet:
             shown += [_comparison(compared, self.reference), Text()]
         elif not self.quiet:
-            shown += [_account_table(result), Text()]
+            shown += [account_table(result), Text()]
         if result.failures:
             shown += [*_failures(result), Text()]
         return Group(*shown)
@@ -254,7 +254,8 @@ def _table(*columns: str | Text) -> Table:
     return table
 
 
-def _account_table(result: Replay) -> Table:
+def account_table(result: Replay) -> Table:
+    """Lay out an account: what happened when, and both states where they change."""
     zone = result.story.key.zone
     table = _table("time", "what happened", "entitlement", "auto update")
     table.columns[1].ratio = 1

@@ -64,6 +64,8 @@ class LicenseManager:
         self._drive = Drive(store, self._registry, performer, outbox, settings.keep)
         self._pid = os.getpid()
         self._closed = False
+        self._made_server = False
+        """Whether the client of the license server was made here, of an address."""
         self._changed = threading.Condition()
         self._driver = Driver(self._driven_tick, self._driver_ended)
         self._registry.committed = self._committed
@@ -76,7 +78,7 @@ class LicenseManager:
         *,
         policy: Policy | str,
         trust: object,
-        server: LicenseServer | None = None,
+        server: LicenseServer | str | None = None,
         targets: Mapping[str, object] | Iterable[object] = (),
         mail: Notifier | None = None,
         operations: Mapping[str, str] | None = None,
@@ -93,10 +95,12 @@ class LicenseManager:
             store: its file; ``:memory:`` for one that is gone when it is closed.
             policy: a built-in policy's name, or a `Policy`.
             trust: the public keys whose signatures count; see `adapters.keys.TrustedKeys.of`.
-            server: gives new keys; without one every check fails as `connection_failed`.
+            server: gives new keys: its https:// address, a `licfsm.HttpsServer` where more is to be said, or another
+                `ports.LicenseServer`; without one every check fails as `connection_failed`. Its answers must be signed
+                by whom ``trust`` names, unless the `HttpsServer` names others.
             targets: what new keys are written to: paths (``{license}`` in one stands for the id), functions of a
                 key, objects that have ``write``; or a mapping of names to these.
-            mail: delivers mail; without it nothing is mailed.
+            mail: delivers mail, such as a `licfsm.Mail`; without it nothing is mailed.
             operations: what the host does -> ``paid``, ``free`` or ``always`` (rules.md 2.3).
             licenses: ids that are declared, as by `add`.
             product: of which product keys must be; by default that of the first key.
@@ -132,6 +136,7 @@ class LicenseManager:
                 manager.add(license_id)
             if len(registry.entries) > 1:
                 manager._check_shared(next(iter(registry.entries)))
+            manager._made_server = isinstance(server, str)
         except BaseException:
             opened.close()
             raise
@@ -538,6 +543,8 @@ class LicenseManager:
             self._drive.let_go()
             self._closed = True
             self._store.close()
+        if self._made_server:
+            self._settings.server.close()  # type: ignore[union-attr] # an HttpsServer
         _OPEN.discard(self)
 
     def __enter__(self) -> Self:

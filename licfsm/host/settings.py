@@ -27,8 +27,8 @@ _LARGEST_KEY: Final = 1 << 20
 _KNOWN: Final = {
     "policy": "a built-in policy's name or a Policy",
     "product": "a text",
-    "server": "a LicenseServer (an object that has ask(question), see licfsm.ports)",
-    "mail": "a Notifier (an object that has deliver(notice), see licfsm.ports)",
+    "server": "an https:// address, or a LicenseServer (an object that has ask(question), see licfsm.ports)",
+    "mail": "a licfsm.Mail, or another Notifier (an object that has deliver(notice), see licfsm.ports)",
     "clock": "a Clock (an object that has now_ms(), see licfsm.ports)",
 }
 
@@ -57,7 +57,7 @@ class Settings:
         licenses: Iterable[str],
         policy: Policy | str,
         trust: object,
-        server: LicenseServer | None,
+        server: LicenseServer | str | None,
         targets: Mapping[str, object] | Iterable[object],
         mail: Notifier | None,
         operations: Mapping[str, str] | None,
@@ -74,7 +74,7 @@ class Settings:
 
         """
         for name, adapter, port in (
-            ("server", server, LicenseServer),
+            ("server", server, str | LicenseServer),
             ("mail", mail, Notifier),
             ("clock", clock, Clock),
             ("policy", policy, str | Policy),
@@ -93,11 +93,12 @@ class Settings:
         if isinstance(licenses, str) or not isinstance(licenses, Iterable):
             message = "licenses must be a list of ids; put one in a list"
             raise InvalidValue(message)
+        trusted = TrustedKeys.of(trust)
         return cls(
             licenses=tuple(licenses),
             policy=named(policy) if isinstance(policy, str) else policy,
-            trust=TrustedKeys.of(trust),
-            server=server,
+            trust=trusted,
+            server=_server(server, trusted),
             targets=as_targets(targets),
             mail=mail,
             operations=_operations(operations or {}),
@@ -124,6 +125,17 @@ def _operations(given: Any) -> dict[str, str]:  # noqa: ANN401 - a host may give
             message = f"operation {name!r} must be one of {', '.join(OPERATIONS)}; not {kind!r}"
             raise InvalidValue(message)
     return dict(given)
+
+
+def _server(given: LicenseServer | str | None, trust: TrustedKeys) -> LicenseServer | None:
+    """Make a client of an address; one that names nobody whose answers count trusts whom the manager trusts."""
+    if isinstance(given, str):
+        from licfsm.adapters.server import HttpsServer
+
+        given = HttpsServer(given)
+    trusting = getattr(given, "trusting", None)
+    bound: LicenseServer | None = trusting(trust) if callable(trusting) else given
+    return bound
 
 
 def _kind(thing: object) -> str:

@@ -488,8 +488,8 @@ class TestOpening:
     @pytest.mark.parametrize(
         ("option", "value", "told"),
         [
-            ("server", "https://licenses.example.com", "server must be a LicenseServer"),
-            ("mail", "admin@example.com", "mail must be a Notifier"),
+            ("server", 5, "server must be an https:// address, or a LicenseServer"),
+            ("mail", "admin@example.com", "mail must be a licfsm.Mail, or another Notifier"),
             ("clock", 7, "clock must be a Clock"),
             ("operations", {"replication": "gold"}, "operation 'replication' must be one of paid, free, always"),
             ("mail_repeat", "daily", "mail_repeat must be one of every_failure, on_change, none"),

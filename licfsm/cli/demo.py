@@ -1,0 +1,188 @@
+"""``licfsm demo``: two months of a license, told as they happen, in under a minute and without any set-up."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from licfsm import instants
+from licfsm.cli.output import REFUSED, writing
+from licfsm.errors import InvalidValue
+from licfsm.lifecycle import ENTITLEMENT
+
+if TYPE_CHECKING:
+    from licfsm.demo.host import Job
+    from licfsm.demo.play import Act, Checked, Ended, Jobs, Mailed, Moved, Repeated, Told, Written
+
+__all__ = ["demo"]
+
+_WIDEST: Final = 100
+_TIME: Final = 13
+_READING: Final = {"Act": 2.0, "Moved": 1.0, "Jobs": 0.7, "Checked": 0.4, "Mailed": 0.4, "Repeated": 0.2}
+"""Seconds for which a terminal stands still after each kind of line, so that people can read along."""
+
+_STATES: Final = {"Valid": "green", "Expiring": "yellow", "Grace": "yellow", "FreeMode": "red"}
+_NAMES: Final = {"entitlement": "license", "auto_update": "automatic update"}
+_EXTRA: Final = "licfsm demo needs a web server and a mail server of its own: pip install 'licfsm[web]'"
+
+
+@click.command()
+@click.option("--fast", is_flag=True, help="Do not pause for reading; as in a pipe.")
+@click.option(
+    "--picture",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("licfsm-demo.svg"),
+    show_default=True,
+    help="Where the timeline is drawn at the end, as SVG or HTML.",
+)
+def demo(*, fast: bool, picture: Path) -> None:
+    """Live through two months of a license: asked for, expired, in grace, given up, renewed.
+
+    A license server (HTTPS on this machine, with an authority of its own), a mail server and a small backup product
+    run for real; only the clock is simulated. Nothing is kept but the picture.
+    """
+    try:
+        from licfsm.demo.play import Play
+    except ImportError:
+        click.echo(_EXTRA, err=True)
+        sys.exit(REFUSED)
+    console = Console(highlight=False)
+    console.width = min(console.width, _WIDEST)
+    teller = _Teller(console, pause=console.is_terminal and not fast, picture=picture)
+    with writing(), tempfile.TemporaryDirectory(prefix="licfsm-demo-") as folder:
+        teller.welcome()
+        with Play.begun(Path(folder), teller.tell) as play:
+            play.run()
+
+
+class _Teller:
+    """Writes what the play tells."""
+
+    def __init__(self, console: Console, *, pause: bool, picture: Path) -> None:
+        self._console = console
+        self._pause = pause
+        self._picture = picture
+        self._last = ""
+
+    def welcome(self) -> None:
+        self._console.print(Text("Two months of a license", "bold"))
+        self._console.print(
+            Text(
+                "A backup product embeds licfsm. Its license server, its mail server and its key files are real and run"
+                " on this machine; only the clock is simulated. Its license is a subscription under policy veeam-9.",
+                "dim",
+            )
+        )
+
+    def tell(self, told: Told) -> None:
+        """Write it, and wait until it can have been read."""
+        kind = type(told).__name__
+        for line in getattr(self, f"_{kind.lower()}")(told):
+            self._console.print(line)
+        if self._pause:
+            time.sleep(_READING.get(kind, 0.0))
+
+    # ------------------------------------------------------------------------------------ line by line
+
+    def _line(self, at: int, text: Text) -> Table:
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column(width=_TIME, no_wrap=True)
+        table.add_column()
+        when = instants.from_ms(at).format("D MMM HH:mm")
+        table.add_row(Text("" if when == self._last else when, "dim"), text)
+        self._last = when
+        return table
+
+    def _act(self, told: Act) -> list[RenderableType]:
+        self._last = ""
+        when = instants.from_ms(told.at).format("D MMMM, HH:mm")
+        heading = Text.assemble((f"{when}: {told.title}", "bold"))
+        return [Text(), heading, Text(told.text, "dim")]
+
+    def _checked(self, told: Checked) -> list[RenderableType]:
+        words = Text.assemble("asked the license server: ", (told.said, "yellow" if told.failed else "green"))
+        if told.next_at is not None:
+            words.append(f"; next on {instants.from_ms(told.next_at).format('D MMM HH:mm')}")
+        return [self._line(told.at, words)]
+
+    def _repeated(self, told: Repeated) -> list[RenderableType]:
+        mailed = f", and mailed {_times(told.mails)} more" if told.mails else ""
+        return [self._line(told.at, Text(f"... the same {_times(told.times)} more{mailed}", "dim"))]
+
+    def _written(self, told: Written) -> list[RenderableType]:
+        words = "the key was written to the" if told.done else "the key could not be written to the"
+        again = "" if told.done else "; that is tried again every 60 minutes"
+        return [self._line(told.at, Text(f"{words} {told.target}{again}", "green" if told.done else "yellow"))]
+
+    def _moved(self, told: Moved) -> list[RenderableType]:
+        words = Text.assemble(
+            f"{_NAMES[told.region]}: {told.source} -> ", (told.target, f"bold {_STATES.get(told.target, 'magenta')}")
+        )
+        if told.region == ENTITLEMENT:
+            words.append(f', shown as "{told.status}"')
+        return [self._line(told.at, words)]
+
+    def _jobs(self, told: Jobs) -> list[RenderableType]:
+        words = Text("jobs: ")
+        for place, job in enumerate(told.jobs):
+            words.append(", " if place else "")
+            words.append(f"{job.name} ")
+            words.append(*_may(job))
+        lines: list[RenderableType] = [self._line(told.at, words)]
+        warnings = {job.warning for job in told.jobs if job.warning}
+        lines += [self._line(told.at, Text(f'shown in them: "{warning}"', "yellow")) for warning in sorted(warnings)]
+        return lines
+
+    def _mailed(self, told: Mailed) -> list[RenderableType]:
+        return [self._line(told.at, Text.assemble(("mail: ", "cyan"), told.subject))]
+
+    # ------------------------------------------------------------------------------------ the end
+
+    def _ended(self, told: Ended) -> list[RenderableType]:
+        from licfsm.cli.replay import account_table
+
+        trace = told.result.trace
+        checks = sum(type(line).__name__ == "Check" for line in trace)
+        failed = sum(getattr(line, "failed", False) for line in trace)
+        held = ", ".join(f"the {name} {'holds it' if holds else 'does not hold it'}" for name, holds in told.held)
+        end = instants.from_ms(told.at).format("D MMMM")
+        lines: list[RenderableType] = [
+            Text(),
+            Text(f"{end}: the account", "bold"),
+            account_table(told.result),
+            Text(),
+            Text(f"License {told.status.license}: {told.status.text}. The new key: {held}."),
+            Text(
+                f"{checks} checks over HTTPS, {failed} of them failed; {told.mails} mails: a failure that goes on is mailed"
+                " once a day, and after a week once a week."
+            ),
+        ]
+        return [*lines, self._drawn(told)]
+
+    def _drawn(self, told: Ended) -> RenderableType:
+        from licfsm.diagram.timeline import draw_timeline
+
+        try:
+            draw_timeline(told.result, self._picture)
+        except InvalidValue as error:
+            return Text(f"The timeline is not drawn: {error}", "yellow")
+        return Text.assemble("The timeline is drawn in ", (str(self._picture), "bold"), "; open it in a browser.")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _may(job: Job) -> tuple[str, str]:
+    if not job.runs:
+        return "refused", "bold red"
+    return ("runs, with a warning", "yellow") if job.warning else ("runs", "green")

@@ -1,0 +1,62 @@
+from collections.abc import Iterator
+
+import pytest
+
+import licfsm
+from licfsm.adapters.key_pairs import SigningKey
+from licfsm.adapters.keys import TrustedKeys, sign
+from licfsm.web.devserver import DevServer
+
+
+@pytest.fixture
+def server() -> Iterator[DevServer]:
+    """Run a license server that knows ACME-1."""
+    with DevServer() as running:
+        yield running
+
+
+class TestServer:
+    def test_may_be_an_address(self) -> None:
+        """Where nothing listens, the check fails with words, as any other does."""
+        vendor = SigningKey.generate()
+        address = "https://127.0.0.1:1"
+        with licfsm.LicenseManager.open(":memory:", policy="veeam-9", trust=vendor.public, server=address) as manager:
+            key = licfsm.LicenseKey(id="ACME-1", type="subscription", issued="2025-01-01")
+            manager.install(sign(key, vendor).signed)
+            session = manager.check_now(wait=20)
+        assert session is not None
+        assert "connection_failed" == session.outcome
+        assert "127.0.0.1 refused the connection on port 1" in session.messages[-1]
+
+    def test_is_asked_over_https_only(self) -> None:
+        """An address of another kind is refused before anything is opened (rule 3.4)."""
+        options = {"policy": "veeam-9", "trust": SigningKey.generate().public}
+        with pytest.raises(licfsm.InvalidValue, match="https"):
+            licfsm.LicenseManager.open(":memory:", server="http://licenses.example.com", **options)
+
+    def test_is_trusted_as_the_manager_trusts(self, server: DevServer) -> None:
+        """A client that names nobody whose answers count takes the manager's word for it."""
+        client = licfsm.HttpsServer(server.url, ca=server.ca)
+        key = server.issue("ACME-1", expires="2125-02-14")
+        options = {"policy": "veeam-9", "trust": server.trust, "server": client}
+        with licfsm.LicenseManager.open(":memory:", **options) as manager:
+            manager.install(key.signed)
+            session = manager.check_now(wait=20)
+        client.close()
+        assert session is not None
+        assert "up_to_date" == session.outcome
+
+    def test_that_answers_for_somebody_else_is_not_believed(self, server: DevServer) -> None:
+        """Its answers are signed by nobody whom the manager trusts."""
+        vendor = SigningKey.generate()
+        client = licfsm.HttpsServer(server.url, ca=server.ca)
+        key = server.issue("ACME-1", expires="2125-02-14")
+        trust = [vendor.public, server.trust]
+        elsewhere = client.trusting(TrustedKeys.of(vendor.public))
+        options = {"policy": "veeam-9", "trust": trust, "server": elsewhere}
+        with licfsm.LicenseManager.open(":memory:", **options) as manager:
+            manager.install(key.signed)
+            session = manager.check_now(wait=20)
+        client.close()
+        assert session is not None
+        assert "answer_rejected" == session.outcome
