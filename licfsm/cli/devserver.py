@@ -39,22 +39,19 @@ _WARNING: Final = (
 _FIELDS: Final = "It is ID[,TYPE][,EXPIRES]"
 
 _TRY: Final = """\
-  import secrets, ssl
+  import licfsm
   from pathlib import Path
-  import httpx
-  from licfsm.adapters.answers import read_answer, write_question
-  from licfsm.adapters.keys import TrustedKeys
 
   folder = Path({folder!r})
-  trust = TrustedKeys.of(folder / "trust.json")
-  key = trust.verify((folder / "keys" / "{license}.lic").read_bytes())
-  reply = httpx.post(
-      "{url}/v1/check",
-      content=write_question(key, nonce=secrets.token_urlsafe(32)),
-      headers={{"Content-Type": "application/json"}},
-      verify=ssl.create_default_context(cafile=str(folder / "ca.pem")),
+  server = licfsm.HttpsServer("{url}", ca=folder / "ca.pem")
+  manager = licfsm.LicenseManager.open(
+      ":memory:", policy="veeam-9", trust=folder / "trust.json", server=server
   )
-  print(read_answer(reply.content, trust))
+  manager.install(folder / "keys" / "{license}.lic")
+  manager.enable_auto_update()
+  with manager.running():
+      print(manager.check_now(wait=10))
+  manager.close()
 """
 """What a host does, in lines that can be pasted."""
 
@@ -251,6 +248,7 @@ def _greeting(server: DevServer, *, typing: bool) -> str:
         rows += [("license key", str(server.key_file(key.id))), ("", f"{key.type}, {expires}")]
     if len(keys) > _SHOWN:
         rows.append(("", f"and {len(keys) - _SHOWN} more"))
+    rows += [("commands", f"POST {server.url}/control/tell"), ("", f"Authorization: Bearer {server.token}")]
     first = keys[0].id
     head = _styled("A license server for trying things out; nothing here is a secret.", bold=True)
     tell = f"  licfsm devserver tell --folder {server.folder}"
@@ -262,7 +260,7 @@ def _greeting(server: DevServer, *, typing: bool) -> str:
         _styled("What a host trusts, trust=['...']", bold=True),
         server.trust,
         "",
-        _styled("A question in Python", bold=True),
+        _styled("A host in Python", bold=True),
         _TRY.format(folder=str(server.folder), license=first, url=server.url),
         _styled("What it shall answer" + (f"; typed here, renew {first} is enough" if typing else ""), bold=True),
         f"{tell} renew {first}",

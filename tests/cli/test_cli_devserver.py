@@ -169,9 +169,11 @@ class TestGreeting:
         assert [] == [line for line in shown.splitlines() if len(line) > 80 and not line.startswith("{")]
 
     def test_names_what_there_is(self, lived: Callable[..., Result], tmp_path: Path) -> None:
-        """It names the URL, the authority, what a host trusts, and a license key to install."""
+        """It names the URL, the authority, what a host trusts, a license key to install, and what commands must show."""
         seen: list[str] = []
-        shown = lived("--folder", str(tmp_path), then=lambda server: seen.extend([server.url, server.trust])).output
+        shown = lived(
+            "--folder", str(tmp_path), then=lambda server: seen.extend([server.url, server.trust, server.token])
+        ).output
         wanted = [*seen, *(str(tmp_path / name) for name in ("ca.pem", "trust.json", "keys/ACME-1.lic"))]
         assert [] == [text for text in wanted if text not in shown]
 
