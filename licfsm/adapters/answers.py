@@ -231,4 +231,8 @@ def _time(told: dict[str, Any]) -> int:
 
 
 def _json(told: dict[str, Any]) -> bytes:
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half a character (a surrogate)
+        message = "what is said must be text of whole characters"
+        raise InvalidValue(message) from None

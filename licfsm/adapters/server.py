@@ -345,7 +345,9 @@ class _Conversation:
         if scene.hop != scene.peer or left <= 0:
             return None
         try:
-            line = socket.create_connection((scene.peer.host, scene.peer.port), left)
+            line = socket.create_connection(
+                (scene.peer.host, scene.peer.port), left / 2
+            )  # what is known is told in time
         except OSError:
             return None
         try:
@@ -437,7 +439,7 @@ class _Conversation:
         import httpx
 
         client = self._clients.current()
-        timeout = httpx.Timeout(self._scene.deadline, connect=self._scene.patience)
+        timeout = httpx.Timeout(self._scene.deadline, connect=self._scene.patience, pool=self._scene.patience)
         for _ in range(_TRIES):
             self._fresh = False
             request = client.build_request(
@@ -694,6 +696,9 @@ def _of_the_system() -> ssl.SSLContext:
 def _of_files(path: Path) -> ssl.SSLContext:
     """Trust the CAs of a file, or of all files of a folder that hold some."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_flags |= (
+        ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    )  # who is named here counts, whoever vouches for it
     try:
         found = [path] if not path.is_dir() else [file for file in sorted(path.iterdir()) if file.is_file()]
         for file in found:
