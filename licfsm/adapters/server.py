@@ -322,7 +322,7 @@ class _Conversation:
         try:
             self._answer = self._ask()
         except _Failure as failure:
-            if not self._over:
+            if not self._over:  # or it is our own doing: what was shut down looks cut short
                 self._answer = self._failed(failure)
         except Exception as error:  # noqa: BLE001 - whatever a client of the host's raises is an outcome
             if not self._over:
@@ -345,9 +345,8 @@ class _Conversation:
         if scene.hop != scene.peer or left <= 0:
             return None
         try:
-            line = socket.create_connection(
-                (scene.peer.host, scene.peer.port), left / 2
-            )  # what is known is told in time
+            # Half of the time: what is known already is to be told before the deadline.
+            line = socket.create_connection((scene.peer.host, scene.peer.port), left / 2)
         except OSError:
             return None
         try:
@@ -541,8 +540,6 @@ class _Conversation:
             body += part
             if len(body) > largest:
                 self._refuse(f"more than {largest} bytes, and the protocol has no document so long", retry_after)
-        if self._over:  # what looks like its end may be ours
-            raise _Over
         return bytes(body)
 
     def _refuse(self, what: str, retry_after: int | None) -> NoReturn:

@@ -71,6 +71,7 @@ def told(ask: Callable[..., Answer], **options: Any) -> tuple[str, str]:  # noqa
     answer = ask(**options)
     assert time.monotonic() - started < PROMPT
     assert answer.key is None
+    assert not [thread for thread in threading.enumerate() if thread.name == f"licfsm asks {HOST}"]
     assert answer.detail.isprintable()
     assert INSTALLED.signed not in answer.detail
     return answer.outcome, answer.detail
@@ -147,7 +148,7 @@ class TestConnection:
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (HOST, server.port))]
 
         with Server(LicenseServer()) as server:
-            asking = server.client(deadline=SHORT)
+            asking = server.client("localhost", deadline=SHORT)
             monkeypatch.setattr(socket, "getaddrinfo", look_up)  # no server on loopback makes the system's DNS hang
             assert (
                 "did not answer within 0.5 seconds: no connection came about" in told(asking.ask, question=QUESTION)[1]

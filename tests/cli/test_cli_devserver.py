@@ -16,6 +16,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
+import licfsm.web
 from licfsm.cli import devserver as command
 from licfsm.cli.main import main
 from licfsm.web.devserver import DevServer
@@ -256,8 +257,10 @@ class TestRefusals:
     @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
     def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
         """Without its packages it says how to get them."""
-        for name in [name for name in sys.modules if name.split(".")[0] == missing or name.startswith("licfsm.web")]:
+        for name in [name for name in sys.modules if name.split(".")[0] == missing or name.startswith("licfsm.web.")]:
             monkeypatch.delitem(sys.modules, name)
+            if name.startswith("licfsm.web."):  # what is imported in their place goes again, from the package as well
+                monkeypatch.delattr(licfsm.web, name.removeprefix("licfsm.web."))
         monkeypatch.setitem(sys.modules, missing, None)
         monkeypatch.setattr(sys, "meta_path", [Without(missing), *sys.meta_path])
         monkeypatch.delitem(sys.modules, missing)
