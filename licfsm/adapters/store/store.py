@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import sqlalchemy as sa
 
-from licfsm.adapters.store.opening import MEMORY, check_file, make_engine, prepare, told_as_store_error
+from licfsm.adapters.store.opening import BUSY_SECONDS, MEMORY, check_file, make_engine, prepare, told_as_store_error
 from licfsm.adapters.store.sidecar import Mark, Sidecar
 from licfsm.adapters.store.tables import journal, keys, licenses, meta, outbox, policies, sessions
 from licfsm.errors import InvalidValue, StoreDamaged, StoreError, WrongProcess
@@ -230,6 +230,9 @@ class Store:
         if isinstance(self.path, Path):
             check_file(self.path, began=bool(mark and mark.seq))
         self._lock = threading.RLock()
+        self._read = threading.Condition()
+        self._readers = 0
+        """How many threads are reading."""
         self._shared = in_memory
         self._engine = make_engine(self.path)
         self._sql = {name: _sql(self._engine, statement) for name, statement in _ADD.items()}
@@ -333,12 +336,19 @@ class Store:
         if self._shared:
             self._lock.acquire()
         try:
-            self._check_open()
-            with (
-                told_as_store_error(self.path),
-                self._engine.connect().execution_options(reading=True) as connection,
-            ):
-                yield connection
+            with self._read:
+                self._check_open()
+                self._readers += 1
+            try:
+                with (
+                    told_as_store_error(self.path),
+                    self._engine.connect().execution_options(reading=True) as connection,
+                ):
+                    yield connection
+            finally:
+                with self._read:
+                    self._readers -= 1
+                    self._read.notify_all()
         finally:
             if self._shared:
                 self._lock.release()
@@ -480,7 +490,9 @@ class Store:
     def close(self) -> None:
         """Close it; what was committed stays."""
         with self._lock:
-            self._closed = True
+            with self._read:
+                self._closed = True
+                self._read.wait_for(lambda: not self._readers, BUSY_SECONDS)  # what they have open would stay open
             self._writer.close()
             self._engine.dispose()
             self.sidecar.close()
