@@ -18,7 +18,7 @@ ADMIN, SECOND, STRANGER = "admin@example.com", "second@example.com", "stranger@e
 Make = Callable[..., LicenseWorld]
 
 _lacks = missing()
-pytestmark = pytest.mark.skipif(_lacks is not None, reason=str(_lacks))
+pytestmark = [pytest.mark.long, pytest.mark.skipif(_lacks is not None, reason=str(_lacks))]
 
 
 @pytest.fixture
