@@ -1,11 +1,9 @@
 """The license server, asked over HTTPS (rules.md 3.4, 4.1).
 
-What is said, `answers` knows; here is how it gets there and back. A question is answered by its deadline, whatever
-the network does: httpx bounds each single step, but not their sum, and nothing bounds a look-up in DNS. So a thread
-does the talking, and the caller waits no longer than the deadline; then it shuts the connection down under the
-thread, which ends whatever that waits for. httpx tells of each connection as it is made (its ``trace`` extension, with
-clients of the host's too): that is where the connection is got hold of, and where one whose TLS is not verified is
-refused before anything is sent. Why a question failed, `faults` puts into words. httpx is loaded at the first question.
+What is said, `answers` knows; here is how it gets there and back. A question is answered by its `deadline`, whatever
+the network does. httpx tells of each connection as it is made (its ``trace`` extension, with clients of the host's
+too): that is where the connection is got hold of, and where one whose TLS is not verified is refused before anything
+is sent. Why a question failed, `faults` puts into words. httpx is loaded at the first question.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ import re
 import secrets
 import socket
 import ssl
-import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -31,6 +28,7 @@ from urllib.parse import SplitResult, urlsplit
 import licfsm
 from licfsm.adapters import faults
 from licfsm.adapters.answers import LARGEST_ANSWER, SignedAnswer, read_answer, write_question
+from licfsm.adapters.deadline import Deadline, Passed
 from licfsm.adapters.encoding import json_object, to_base64url
 from licfsm.adapters.faults import Address, Certificate, Scene
 from licfsm.adapters.keys import LARGEST, TrustedKeys
@@ -237,10 +235,6 @@ class _Failure(Exception):
         self.outcome = outcome
 
 
-class _Over(Exception):
-    """The deadline has passed: nobody waits any longer."""
-
-
 class _Used(Exception):
     """A connection was used before, and nobody saw how its TLS was verified."""
 
@@ -263,10 +257,7 @@ class _Conversation:
         self._question = question
         self._trust = trust
         self._scene = scene
-        self._until = time.monotonic() + scene.deadline
-        self._lock = threading.Lock()
-        self._held: socket.socket | None = None
-        self._over = False
+        self._deadline = Deadline(scene.deadline, grace=_GRACE)
         self._fresh = False
         self._framed = False
         self._accepted: SignedAnswer | None = None
@@ -274,40 +265,11 @@ class _Conversation:
 
     def run(self) -> Answer:
         """Ask, and be back at the deadline; an answer that came at the last moment counts."""
-        name = f"licfsm asks {self._scene.server.host}"
-        thread = threading.Thread(target=self._work, name=name, daemon=True)
         try:
-            thread.start()
+            late = self._deadline.run(self._work, f"licfsm asks {self._scene.server.host}", self._scene.too_slow)
         except RuntimeError:
             return Answer("connection_failed", detail="this machine cannot start another thread; see what it runs")
-        try:
-            thread.join(self._scene.deadline)
-        finally:
-            self._end()
-        thread.join(_GRACE)
-        return self._answer or self._failed(_Failure(self._scene.too_slow()))
-
-    def _end(self) -> None:
-        """Shut the connection down under the thread; what it waits for then ends at once."""
-        with self._lock:
-            self._over = True
-            self._let_go(shut=True)
-
-    def _let_go(self, *, shut: bool = False) -> None:
-        if self._held is not None:
-            if shut:
-                with contextlib.suppress(OSError):  # it is closed already
-                    self._held.shutdown(socket.SHUT_RDWR)
-            self._held.close()
-            self._held = None
-
-    def _hold(self, line: socket.socket) -> None:
-        """Get hold of a connection, so that the deadline can end it."""
-        with self._lock:
-            if self._over:
-                raise _Over
-            self._let_go()
-            self._held = line.dup()  # TLS takes the first one for itself
+        return self._answer or self._failed(_Failure(late or self._scene.too_slow()))
 
     def _failed(self, failure: _Failure) -> Answer:
         """Say that it failed; once an answer was accepted, it is the download that did (rules.md 4.1)."""
@@ -322,10 +284,10 @@ class _Conversation:
         try:
             self._answer = self._ask()
         except _Failure as failure:
-            if not self._over:  # or it is our own doing: what was shut down looks cut short
+            if not self._deadline.passed:  # or it is our own doing: what was shut down looks cut short
                 self._answer = self._failed(failure)
         except Exception as error:  # noqa: BLE001 - whatever a client of the host's raises is an outcome
-            if not self._over:
+            if not self._deadline.passed:
                 self._answer = self._explained(error)
 
     def _explained(self, error: Exception) -> Answer | None:
@@ -337,11 +299,11 @@ class _Conversation:
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error("asking %s raised %s\n%s", self._scene.server, type(error).__name__, where)
         detail = faults.explain(error, self._scene, self._look)
-        return None if self._over else self._failed(_Failure(detail))
+        return None if self._deadline.passed else self._failed(_Failure(detail))
 
     def _look(self) -> Certificate | None:
         """Look at the certificate that was refused, within what is left of the time; not through a proxy."""
-        scene, left = self._scene, self._until - time.monotonic()
+        scene, left = self._scene, self._deadline.left
         if scene.hop != scene.peer or left <= 0:
             return None
         try:
@@ -350,8 +312,8 @@ class _Conversation:
         except OSError:
             return None
         try:
-            self._hold(line)
-        except _Over:
+            self._deadline.hold(line)
+        except Passed:
             line.close()
             return None
         return faults.read_certificate(line, scene.peer.host)
@@ -454,8 +416,8 @@ class _Conversation:
         part, _, event = name.partition(".")
         scene = self._scene
         match event:
-            case "connect_tcp.started" if self._over:
-                raise _Over
+            case "connect_tcp.started" if self._deadline.passed:
+                raise Passed
             case "connect_tcp.started":
                 scene.hop = scene.peer = Address(told["host"], told["port"])
                 scene.stage = "connect"
@@ -479,7 +441,7 @@ class _Conversation:
         line = stream.get_extra_info("socket")
         if isinstance(line, socket.socket):
             try:
-                self._hold(line)
+                self._deadline.hold(line)
             except BaseException:
                 stream.close()
                 raise

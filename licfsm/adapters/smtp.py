@@ -1,8 +1,4 @@
-"""One mail to one server by SMTP, with a deadline for the whole, and words for whatever goes wrong.
-
-smtplib has a time limit for each read, none for the whole: each delivery runs in a thread of its own, and at the
-deadline the connection is shut down under it. Only a name lookup cannot be ended; it lingers until it ends by itself.
-"""
+"""One mail to one server by SMTP, with a `deadline` for the whole, and words for whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -11,15 +7,13 @@ import re
 import smtplib
 import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from licfsm.adapters.deadline import Deadline
 from licfsm.key import clean_text
 
 if TYPE_CHECKING:
@@ -92,10 +86,7 @@ class Delivery:
         self._message = message
         self._where = f"{mail.server} port {mail.port}"
         self._stage = "the name lookup"
-        self._until = time.monotonic() + mail.deadline
-        self._lock = threading.Lock()
-        self._held: socket.socket | None = None
-        self._over = False
+        self._deadline = Deadline(mail.deadline, grace=_GRACE)
         self._secrets: tuple[str, ...] = ()
         self._literal = ""
         self._sent: Sent | None = None
@@ -106,29 +97,13 @@ class Delivery:
 
         A mail that the server took at the last moment is delivered; one of which nobody knows is not.
         """
-        thread = threading.Thread(target=self._work, name=f"licfsm mail to {self._mail.server}", daemon=True)
-        thread.start()
-        try:
-            thread.join(self._mail.deadline)
-            too_slow = self._too_slow() if thread.is_alive() else None  # told before the end, which moves it on
-        finally:
-            self._end()
-        thread.join(_GRACE)
+        too_slow = self._deadline.run(self._work, f"licfsm mail to {self._mail.server}", self._too_slow)
         sent, failure = self._sent, self._failure
         if failure is not None:
             raise failure
         if too_slow and (sent is None or sent.reason):
             return self._outcome(too_slow)
         return sent or self._outcome(self._closed())
-
-    def _end(self) -> None:
-        """Shut the connection down under the thread; what it waits for then ends at once."""
-        with self._lock:
-            self._over = True
-            if self._held:
-                with suppress(OSError):  # it is closed already
-                    self._held.shutdown(socket.SHUT_RDWR)
-                self._held.close()
 
     def _outcome(self, reason: str | None, refused: Mapping[str, str] | None = None) -> Sent:
         return Sent(self._message["Message-ID"], reason, refused or {})
@@ -196,7 +171,7 @@ class Delivery:
         self._stage = "the connection"
         failure: OSError = TimeoutError()
         for place, (family, kind, protocol, _, address) in enumerate(found):
-            left = self._until - time.monotonic()
+            left = self._deadline.left
             if left <= 0:
                 break
             try:
@@ -218,10 +193,7 @@ class Delivery:
     def _begin(self, line: socket.socket) -> socket.socket:
         """Hold on to a connection, so that the deadline can end it, and begin TLS where that comes first."""
         line.settimeout(self._mail.deadline + _GRACE)  # longer than the deadline, which is what ends it
-        with self._lock:
-            if self._over:
-                raise TimeoutError
-            self._held = line.dup()  # TLS takes the first one for itself
+        self._deadline.hold(line)
         self._literal = _literal(line.getsockname()[0])
         self._stage = "the greeting"
         if self._mail.security == "tls" and self._mail.tls:

@@ -1063,7 +1063,7 @@ class TestDeadline:
         with socket.create_server((HOST, 0)) as listener:
             mail = mail_to(listener.getsockname()[1])
             delivery = smtp_module.Delivery(mail, mail.compose(NOTICE))
-            delivery._end()
+            delivery._deadline.end()
             with pytest.raises(TimeoutError):
                 delivery.connect()
 
