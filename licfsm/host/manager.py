@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -64,8 +65,6 @@ class LicenseManager:
         self._drive = Drive(store, self._registry, performer, outbox, settings.keep)
         self._pid = os.getpid()
         self._closed = False
-        self._made_server = False
-        """Whether the client of the license server was made here, of an address."""
         self._changed = threading.Condition()
         self._driver = Driver(self._driven_tick, self._driver_ended)
         self._registry.committed = self._committed
@@ -136,7 +135,6 @@ class LicenseManager:
                 manager.add(license_id)
             if len(registry.entries) > 1:
                 manager._check_shared(next(iter(registry.entries)))
-            manager._made_server = isinstance(server, str)
         except BaseException:
             opened.close()
             raise
@@ -383,8 +381,8 @@ class LicenseManager:
         self._registry.refresh()
         entry = self._entry(license_id)
         store, trust = self._store, self._settings.trust
-        rows = [row for row in store.entries(None) if row["license"] in {"", entry.id}]
-        keys = {row["id"]: trust.verify(row["signed"]) for row in store.key_rows() if row["license"] == entry.id}
+        rows = sorted([*store.entries(""), *store.entries(entry.id)], key=itemgetter("seq"))  # "": what all run under
+        keys = {row["id"]: trust.verify(row["signed"]) for row in store.key_rows(entry.id)}
         policies = {row["digest"]: decode_policy(row["document"]) for row in store.policy_rows()}
         return recorded(entry.id, self._settings.clock.now_ms(), rows, keys, policies)
 
@@ -543,8 +541,8 @@ class LicenseManager:
             self._drive.let_go()
             self._closed = True
             self._store.close()
-        if self._made_server:
-            self._settings.server.close()  # type: ignore[union-attr] # an HttpsServer
+        if self._settings.made_server:
+            self._settings.made_server.close()
         _OPEN.discard(self)
 
     def __enter__(self) -> Self:

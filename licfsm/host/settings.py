@@ -7,7 +7,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
@@ -19,6 +19,9 @@ from licfsm.instants import Span
 from licfsm.license import OPERATIONS
 from licfsm.policy import MAIL_REPEATS, Policy, named
 from licfsm.ports import Clock, LicenseServer, Notifier, Target
+
+if TYPE_CHECKING:
+    from licfsm.adapters.server import HttpsServer
 
 __all__ = ["Settings", "read_key"]
 
@@ -35,12 +38,16 @@ _KNOWN: Final = {
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a host gives; see `manager.LicenseManager.open` for what each means."""
+    """What a host gives; see `manager.LicenseManager.open` for what each means.
+
+    ``made_server`` is the client that was made of an address: the manager's to close.
+    """
 
     licenses: tuple[str, ...]
     policy: Policy
     trust: TrustedKeys
     server: LicenseServer | None
+    made_server: HttpsServer | None
     targets: Mapping[str, Target]
     mail: Notifier | None
     operations: Mapping[str, str]
@@ -94,11 +101,13 @@ class Settings:
             message = "licenses must be a list of ids; put one in a list"
             raise InvalidValue(message)
         trusted = TrustedKeys.of(trust)
+        made = _client(server) if isinstance(server, str) else None
         return cls(
             licenses=tuple(licenses),
             policy=named(policy) if isinstance(policy, str) else policy,
             trust=trusted,
-            server=_server(server, trusted),
+            server=_trusting(trusted, made or server),
+            made_server=made,
             targets=as_targets(targets),
             mail=mail,
             operations=_operations(operations or {}),
@@ -127,15 +136,15 @@ def _operations(given: Any) -> dict[str, str]:  # noqa: ANN401 - a host may give
     return dict(given)
 
 
-def _server(given: LicenseServer | str | None, trust: TrustedKeys) -> LicenseServer | None:
-    """Make a client of an address; one that names nobody whose answers count trusts whom the manager trusts."""
-    if isinstance(given, str):
-        from licfsm.adapters.server import HttpsServer
+def _client(address: str) -> HttpsServer:
+    from licfsm.adapters.server import HttpsServer
 
-        given = HttpsServer(given)
-    trusting = getattr(given, "trusting", None)
-    bound: LicenseServer | None = trusting(trust) if callable(trusting) else given
-    return bound
+    return HttpsServer(address)
+
+
+def _trusting(trust: TrustedKeys, server: Any) -> Any:  # noqa: ANN401 - what has ``trusting`` is an HttpsServer, which is not loaded here
+    """Let a client that names nobody whose answers count trust whom the manager trusts."""
+    return server.trusting(trust) if hasattr(server, "trusting") else server
 
 
 def _kind(thing: object) -> str:

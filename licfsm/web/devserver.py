@@ -15,7 +15,6 @@ In a test::
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hmac
 import ipaddress
@@ -34,17 +33,14 @@ from typing import Any, Final, Self
 import attrs
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from licfsm import instants
 from licfsm.adapters.answers import (
-    LARGEST_QUESTION,
     AskedQuestion,
     SignedAnswer,
-    read_question,
     sign_answer,
     write_answer,
 )
@@ -57,8 +53,9 @@ from licfsm.web import commands
 from licfsm.web.certificates import CA_FILE, Authority, write_private
 from licfsm.web.control import CONTROL_FILE, CONTROL_NAME, MOST_TOLD, running_in
 from licfsm.web.faults import SIGNED, Fault, Faults
-from licfsm.web.issuing import KEYS_FOLDER, SUFFIX, Issuer, other_id
+from licfsm.web.issuing import KEYS_FOLDER, SUFFIX, Issuer, key_path, other_id
 from licfsm.web.serving import Serving, listen
+from licfsm.web.wire import Broken, Drip, Refused, asked_question, body_of, json_response
 
 __all__ = ["SIGNING_FILE", "TRUST_FILE", "DevServer", "Entry"]
 
@@ -327,71 +324,71 @@ class DevServer:
         )
 
     async def _check(self, request: Request) -> Response:
-        asked: AskedQuestion | _Refused
+        asked: AskedQuestion | Refused
         try:
-            asked = await _question(request)
-        except _Refused as error:
+            asked = await asked_question(request)
+        except Refused as error:
             asked = error
         license_id = asked.license if isinstance(asked, AskedQuestion) else ""
         fault = self._faults.take("check", license_id or None)
         if fault and (unheard := self._without_an_answer(fault, license_id)):
             return unheard
-        return self._refuse("", asked, fault) if isinstance(asked, _Refused) else self._answered(asked, fault)
+        return self._refuse("", asked, fault) if isinstance(asked, Refused) else self._answered(asked, fault)
 
     async def _check_elsewhere(self, request: Request) -> Response:
         """Answer as if nothing went wrong: who follows a redirect is found out by it."""
         try:
-            return self._answered(await _question(request), None)
-        except _Refused as error:
+            return self._answered(await asked_question(request), None)
+        except Refused as error:
             return self._refuse("", error, None)
 
     def _answered(self, question: AskedQuestion, fault: Fault | None) -> Response:
         """Answer a question by its merits, and bring about what goes wrong with the answer."""
         try:
             answer = self._answer(question)
-        except _Refused as error:
+        except Refused as error:
             return self._refuse(question.license, error, fault)
         if fault:
             return self._with_a_fault(answer, fault)
         self._note(question.license, "check", answer.outcome, None, 200)
-        return _json(write_answer(sign_answer(answer, self.signing)))
+        return json_response(write_answer(sign_answer(answer, self.signing)))
 
     def _answer(self, question: AskedQuestion) -> SignedAnswer:
         """Find the answer that is right, or refuse the question."""
         try:
             installed = self._issuer.trust.verify(question.key)
         except KeyRejected as error:
-            raise _Refused(403, f"the installed key is not genuine: {error}") from None
+            raise Refused(403, f"the installed key is not genuine: {error}") from None
         if installed.id != question.license:
-            raise _Refused(403, "the installed key is another license's")
+            raise Refused(403, "the installed key is another license's")
         newest = self._issuer.newest.get(question.license)
         if newest is None:
-            raise _Refused(404, "no such license")
+            raise Refused(404, "no such license")
         with self._lock:
             if question.nonce in self._nonces:
-                raise _Refused(409, "the nonce was used before")
+                raise Refused(409, "the nonce was used before")
             self._nonces[question.nonce] = None
             if len(self._nonces) > _NONCES:
                 del self._nonces[next(iter(self._nonces))]
         told = SignedAnswer(question.license, question.nonce, self.clock(), "up_to_date")
         if newest.signed == installed.signed or newest.issued_at < installed.issued_at:
             return told
-        return attrs.evolve(told, outcome="new_key", key=self._issuer.path(newest))
+        return attrs.evolve(told, outcome="new_key", key=key_path(newest))
 
     def _without_an_answer(self, fault: Fault, asked: str) -> Response | None:
         """Do what goes wrong whatever was asked; None where a fault needs an answer."""
         name = fault.name
         if name in _STATUS:
-            return self._refuse(asked, _Refused(_STATUS[name], "as commanded"), fault)
+            return self._refuse(asked, Refused(_STATUS[name], "as commanded"), fault)
         if name == "redirect":
             self._note(asked, "check", name, fault, 307)
             return Response(status_code=307, headers={"Location": f"{self.url}{_ELSEWHERE}/v1/check"})
         if name == "garbage":
             self._note(asked, "check", name, fault, 200)
-            return _json(b'{"answer": "this is no JSON')
+            return json_response(b'{"answer": "this is no JSON')
         if name in {"hang", "reset"}:
             self._note(asked, "check", name, fault, None)
-            return _Broken(self._serving, b"", reset=name == "reset", hang=name == "hang")
+            return Broken(self._serving, b"", reset=name == "reset", hang=name == "hang")
         return None
 
     def _with_a_fault(self, answer: SignedAnswer, fault: Fault) -> Response:
@@ -408,23 +405,23 @@ class DevServer:
         body = write_answer(sign_answer(answer, signing))
         self._note(asked, "check", answer.outcome, fault, None if name == "truncated" else 200)
         if name == "truncated":
-            return _Broken(self._serving, body)
+            return Broken(self._serving, body)
         if name == "drip":
-            return _Drip(body, fault.every)
-        return _json(body[:-1] + b',"x-filler":"' + b"x" * _OVERSIZED + b'"}' if name == "oversized" else body)
+            return Drip(body, fault.every)
+        return json_response(body[:-1] + b',"x-filler":"' + b"x" * _OVERSIZED + b'"}' if name == "oversized" else body)
 
     async def _download(self, request: Request) -> Response:
         key = self._issuer.at_path(request.url.path)
         if key is None:
-            return self._refuse("", _Refused(404, "no such key"), None, "download")
+            return self._refuse("", Refused(404, "no such key"), None, "download")
         fault = self._faults.take("download", key.id)
         name = fault.name if fault else ""
         if name == "download_missing":
-            return self._refuse(key.id, _Refused(404, "as commanded"), fault, "download")
+            return self._refuse(key.id, Refused(404, "as commanded"), fault, "download")
         cut = name == "download_truncated"
         self._note(key.id, "download", "the new key", fault, None if cut else 200)
         if cut:
-            return _Broken(self._serving, key.signed.encode(), media_type=_JOSE)
+            return Broken(self._serving, key.signed.encode(), media_type=_JOSE)
         sent = self._issuer.foreign(key) if name == "download_other" else key
         return Response(sent.signed, media_type=_JOSE)
 
@@ -436,7 +433,7 @@ class DevServer:
             self._note("", "other", clean_text(f"{request.method} {request.url.path}")[:64], None, status)
         return JSONResponse({"error": "there is nothing of that kind here"}, status, headers)
 
-    def _refuse(self, asked: str, refused: _Refused, fault: Fault | None, stage: str = "check") -> Response:
+    def _refuse(self, asked: str, refused: Refused, fault: Fault | None, stage: str = "check") -> Response:
         self._note(asked, stage, refused.why, fault, refused.status)
         return JSONResponse({"error": refused.why}, refused.status, fault.headers if fault else None)
 
@@ -469,7 +466,7 @@ class DevServer:
         if barred := self._barred(request):
             return barred
         try:
-            command = json_object(await _body(request, MOST_TOLD), "the command").get("command")
+            command = json_object(await body_of(request, MOST_TOLD), "the command").get("command")
             if not isinstance(command, str):
                 return JSONResponse({"error": 'say what to do: {"command": "help"}'}, 400)
             return JSONResponse({"told": self.tell(command)})
@@ -506,104 +503,6 @@ class DevServer:
             return JSONResponse({"error": "after must be the number of an entry"}, 400)
         entries = [attrs.asdict(entry) for entry in self.log if entry.number > int(after[:18])]
         return JSONResponse({"version": 1, "entries": entries})
-
-
-# ---------------------------------------------------------------------------------------------- answers on the wire
-
-
-class _Broken(Response):
-    """Half an answer, or none: then the end of the connection, a reset, or silence."""
-
-    def __init__(
-        self,
-        serving: Serving,
-        body: bytes,
-        *,
-        reset: bool = False,
-        hang: bool = False,
-        media_type: str = "application/json",
-    ) -> None:
-        super().__init__(body, media_type=media_type)
-        self._serving = serving
-        self._reset = reset
-        self._hang = hang
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.body:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            half = bytes(self.body[: len(self.body) // 2])
-            await send({"type": "http.response.body", "body": half, "more_body": True})
-        if not self._hang:
-            self._serving.cut(scope["client"], reset=self._reset)
-        await _gone(receive)
-
-
-class _Drip(Response):
-    """An answer that comes byte by byte, until the client has it or has gone."""
-
-    def __init__(self, body: bytes, every: int) -> None:
-        super().__init__(body, media_type="application/json")
-        self._every = every / instants.SECOND
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
-        gone = asyncio.ensure_future(_gone(receive))
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            for number in range(len(self.body)):
-                done, _ = await asyncio.wait({gone}, timeout=self._every)
-                if done:
-                    return
-                await send(
-                    {
-                        "type": "http.response.body",
-                        "body": bytes(self.body[number : number + 1]),
-                        "more_body": number + 1 < len(self.body),
-                    }
-                )
-        finally:
-            gone.cancel()
-
-
-def _json(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
-
-
-async def _gone(receive: Receive) -> None:
-    """Wait until the client has gone, or the server stops."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-class _Refused(Exception):
-    """A question that gets no answer: the status of HTTP, and why."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-        self.why = why
-
-
-async def _question(request: Request) -> AskedQuestion:
-    """Read a question, or refuse it."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    data = await _body(request, LARGEST_QUESTION)
-    if kind != "application/json":
-        raise _Refused(415, "the Content-Type must be application/json")
-    try:
-        return read_question(data)
-    except InvalidValue as error:
-        raise _Refused(400, str(error)) from None
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """Read what came, but one byte more than is allowed at most: whoever reads it then refuses it."""
-    data = b""
-    with contextlib.suppress(ClientDisconnect):  # what came until then is judged, and nobody hears of it
-        async for part in request.stream():
-            data += part
-            if len(data) > most:
-                return data[: most + 1]
-    return data
 
 
 # ---------------------------------------------------------------------------------------------- its folder and names

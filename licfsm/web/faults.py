@@ -7,7 +7,6 @@ about, `devserver` knows; here is what there is, and what stands.
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections.abc import Iterable
 from typing import Final, Literal
@@ -17,6 +16,7 @@ import attrs
 from licfsm.adapters.answers import SIGNED_OUTCOMES
 from licfsm.errors import InvalidValue
 from licfsm.key import clean_text, valid_id
+from licfsm.loading.document import closest
 
 __all__ = ["FAULTS", "SIGNED", "Fault", "Faults", "Stage", "nearest"]
 
@@ -171,5 +171,5 @@ class Faults:
 def nearest(given: str, words: Iterable[str]) -> str:
     """Name the word that was perhaps meant, as the end of a sentence; else all there are."""
     known = list(words)
-    found = difflib.get_close_matches(given, known, 1)
-    return f"; did you mean {found[0]}?" if found else f"; there are {', '.join(known)}"
+    meant = closest(given, known)
+    return f"; did you mean {meant}?" if meant else f"; there are {', '.join(known)}"

@@ -6,7 +6,7 @@ set back.
 
 from __future__ import annotations
 
-import secrets
+import hashlib
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ from licfsm.adapters.keys import TrustedKeys, sign
 from licfsm.errors import InvalidValue, KeyRejected, UnknownLicense
 from licfsm.key import LicenseKey, clean_text
 
-__all__ = ["KEYS_FOLDER", "SUFFIX", "Issuer", "is_expires", "other_id", "read_expires"]
+__all__ = ["KEYS_FOLDER", "SUFFIX", "Issuer", "is_expires", "key_path", "other_id", "read_expires"]
 
 KEYS_FOLDER: Final = "keys"
 NEWEST_FOLDER: Final = "newest"
@@ -126,11 +126,6 @@ class Issuer:
                 told["expires"] = before.expires.add(years=1)
             return self.issue(to_install=False, **told | says)
 
-    def path(self, key: LicenseKey) -> str:
-        """Say under which path a key can be fetched."""
-        with self._lock:
-            return next(path for path, known in self._paths.items() if known.signed == key.signed)
-
     def at_path(self, path: str) -> LicenseKey | None:
         """Find the key that can be fetched under a path."""
         with self._lock:
@@ -143,7 +138,12 @@ class Issuer:
 
     def _keep(self, key: LicenseKey) -> None:
         self._newest[key.id] = key
-        self._paths[f"/v1/keys/{secrets.token_urlsafe(16)}"] = key
+        self._paths[key_path(key)] = key
+
+
+def key_path(key: LicenseKey) -> str:
+    """Say under which path a key can be fetched: only who has the key, or was told, can know it."""
+    return f"/v1/keys/{hashlib.sha256(key.signed.encode()).hexdigest()[:32]}"
 
 
 def other_id(license_id: str) -> str:

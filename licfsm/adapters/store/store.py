@@ -381,9 +381,10 @@ class Store:
         """Read every policy that licenses ran under."""
         return self._rows(sa.select(policies))
 
-    def key_rows(self) -> Sequence[Row]:
-        """Read every key that was ever in force."""
-        return self._rows(sa.select(keys).order_by(keys.c.id))
+    def key_rows(self, license_id: str | None = None) -> Sequence[Row]:
+        """Read every key that was ever in force, of one license or of all."""
+        query = sa.select(keys).order_by(keys.c.id)
+        return self._rows(query if license_id is None else query.where(keys.c.license == license_id))
 
     # ------------------------------------------------------------------------------------ the outbox
 
