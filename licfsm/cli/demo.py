@@ -77,8 +77,9 @@ class _Teller:
         self._console.print(Text("Two months of a license", "bold"))
         self._console.print(
             Text(
-                "A backup product embeds licfsm. Its license server, its mail server and its key files are real and run"
-                " on this machine; only the clock is simulated. Its license is a subscription under policy veeam-9.",
+                "licfsm decides what a license allows, and keeps its key up to date. Here a backup product embeds it."
+                " The license server, the mail server and the key files are real, on this machine; only the clock is"
+                " simulated. The license is ACME-1, a subscription, under the built-in policy veeam-9.",
                 "dim",
             )
         )
@@ -97,26 +98,28 @@ class _Teller:
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(width=_TIME, no_wrap=True)
         table.add_column()
-        when = instants.from_ms(at).format("D MMM HH:mm")
+        when = _moment(at)
         table.add_row(Text("" if when == self._last else when, "dim"), text)
         self._last = when
         return table
 
     def _act(self, told: Act) -> list[RenderableType]:
         self._last = ""
-        when = instants.from_ms(told.at).format("D MMMM, HH:mm")
+        when = instants.from_ms(told.at).format("D MMMM YYYY, HH:mm")
         heading = Text.assemble((f"{when}: {told.title}", "bold"))
         return [Text(), heading, Text(told.text, "dim")]
 
     def _checked(self, told: Checked) -> list[RenderableType]:
         words = Text.assemble("asked the license server: ", (told.said, "yellow" if told.failed else "green"))
         if told.next_at is not None:
-            words.append(f"; next on {instants.from_ms(told.next_at).format('D MMM HH:mm')}")
+            words.append(f"; next on {_moment(told.next_at)}")
         return [self._line(told.at, words)]
 
     def _repeated(self, told: Repeated) -> list[RenderableType]:
-        mailed = f", and mailed {_times(told.mails)} more" if told.mails else ""
-        return [self._line(told.at, Text(f"... the same {_times(told.times)} more{mailed}", "dim"))]
+        asked = f"asked {_times(told.times)} more, the same answer" if told.times else ""
+        mailed = f"mailed {_times(told.mails)} more" if told.mails else ""
+        until = f", until {_moment(told.until)}" if told.until > told.at else ""
+        return [self._line(told.at, Text(", ".join(filter(None, (asked, mailed))) + until, "dim"))]
 
     def _written(self, told: Written) -> list[RenderableType]:
         words = "the key was written to the" if told.done else "the key could not be written to the"
@@ -149,21 +152,21 @@ class _Teller:
 
     def _ended(self, told: Ended) -> list[RenderableType]:
         from licfsm.cli.replay import account_table
+        from licfsm.scenario.replay import Check
 
-        trace = told.result.trace
-        checks = sum(type(line).__name__ == "Check" for line in trace)
-        failed = sum(getattr(line, "failed", False) for line in trace)
+        checks = [line for line in told.result.trace if isinstance(line, Check)]
+        failed = sum(check.failed for check in checks)
         held = ", ".join(f"the {name} {'holds it' if holds else 'does not hold it'}" for name, holds in told.held)
         end = instants.from_ms(told.at).format("D MMMM")
         lines: list[RenderableType] = [
             Text(),
-            Text(f"{end}: the account", "bold"),
+            Text(f"{end}: the license's two months, from its journal", "bold"),
             account_table(told.result),
             Text(),
             Text(f"License {told.status.license}: {told.status.text}. The new key: {held}."),
             Text(
-                f"{checks} checks over HTTPS, {failed} of them failed; {told.mails} mails: a failure that goes on is mailed"
-                " once a day, and after a week once a week."
+                f"{len(checks)} checks over HTTPS, of which {failed} failed, as was staged; {told.mails} mails: a failure"
+                " that goes on is mailed once a day, after a week once a week. No restore was ever refused."
             ),
         ]
         return [*lines, self._drawn(told)]
@@ -176,6 +179,10 @@ class _Teller:
         except InvalidValue as error:
             return Text(f"The timeline is not drawn: {error}", "yellow")
         return Text.assemble("The timeline is drawn in ", (str(self._picture), "bold"), "; open it in a browser.")
+
+
+def _moment(at: int) -> str:
+    return instants.from_ms(at).format("D MMM HH:mm")
 
 
 def _times(count: int) -> str:

@@ -277,7 +277,7 @@ def _line(entry: Entry) -> tuple[str, str]:
     at = instants.from_ms(entry.at)
     said = clean_text(entry.said)
     if entry.fault and entry.fault != said:
-        said = entry.fault if said == "as commanded" else f"{entry.fault} ({said})"
+        said = entry.fault if said == "simulated, on command" else f"{entry.fault} ({said})"
     color = "yellow" if entry.fault else "green" if entry.said in {"new_key", "the new key"} else ""
     color = color or ("red" if entry.status != 200 else "")  # noqa: PLR2004 - all is well
     status = "-" if entry.status is None else str(entry.status)

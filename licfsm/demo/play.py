@@ -52,14 +52,15 @@ class Checked(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """It was asked so many times more, with the same end, and so often that was mailed."""
+    """It was asked so many times more, from ``at`` to ``until``, with the same end, and so often that was mailed."""
 
     at: int
+    until: int
     times: int
     mails: int
 
 
-_NEVER: Final = Repeated(0, 0, 0)
+_NEVER: Final = Repeated(0, 0, 0, 0)
 
 
 class Written(NamedTuple):
@@ -199,33 +200,42 @@ class Play:
             (
                 "2025-02-01T10:00",
                 "A license key is installed",
-                """It is good through 14 February. The administrator switches automatic update on, so the license server
-                is asked once a week, and once a day from a week before the expiration date.""",
+                "It is good through 14 February.",
                 self._install,
+            ),
+            (
+                "2025-02-01T10:15",
+                "The administrator switches automatic update on",
+                """The license server is asked at once, then once a week, and once a day from seven days before the
+                expiration date. (What remains is counted with the last day: on 7 February there are 8.)""",
+                self.manager.enable_auto_update,
             ),
             (
                 "2025-02-12T08:00",
                 "The license server goes down",
-                "Where no connection can be had, it is tried again every 60 minutes.",
+                "It is asked the next time on 13 February. From then on it is tried again every 60 minutes.",
                 lambda: self.server.fault("outage"),
             ),
             (
                 "2025-02-18T10:30",
                 "The license server is back, but it cannot make keys",
-                "It says that general license key generation error has occurred: that is tried again every 24 hours.",
+                """It answers "General license key generation error has occurred", and is asked again every 24 hours:
+                until the end of 14 March, for as many days after the expiration date as February has. Then it is asked
+                one last time, and automatic update gives up.""",
                 lambda: self.server.fault("generation_failed"),
             ),
             (
                 "2025-03-20T09:30",
                 "The vendor has mended the server and sells another year",
-                """The administrator switches automatic update on again, which asks at once. The key goes to the backup
-                server and to the Enterprise Manager, whose share is away just now.""",
+                """The administrator switches automatic update on again, which asks at once. The new key is in force with
+                its arrival. It goes to the backup server, and to the Enterprise Manager, whose shared folder cannot be
+                reached just now.""",
                 self._renew,
             ),
             (
                 "2025-03-20T11:00",
-                "The Enterprise Manager's share is back",
-                "It gets the key at the next try, without another question to the license server.",
+                "The Enterprise Manager's shared folder is back",
+                "It gets the key at the next hourly try, without another question to the license server.",
                 lambda: share.with_name("away").rename(share),
             ),
         ]
@@ -233,7 +243,6 @@ class Play:
     def _install(self) -> None:
         key = self.server.issue(LICENSE, expires="2025-02-14", product="Example Backup", holder="ACME")
         self.manager.install(key.signed)
-        self.manager.enable_auto_update()
 
     def _renew(self) -> None:
         share = self.targets["Enterprise Manager"].parent
@@ -266,7 +275,7 @@ class Play:
             self._mails += 1
             subject = str(mail["Subject"]).strip()
             if subject == self._subject:
-                self._repeated = Repeated(now, self._repeated.times, self._repeated.mails + 1)
+                self._repeat(now, mails=1)
             else:
                 self._subject = subject
                 self._tell(Mailed(now, subject))
@@ -289,7 +298,7 @@ class Play:
 
     def _hear_check(self, at: int, outcome: str) -> None:
         if outcome == self._outcome:
-            self._repeated = Repeated(at, self._repeated.times + 1, self._repeated.mails)
+            self._repeat(at, times=1)
             return
         self._outcome = outcome
         (session,) = self.manager.sessions(limit=1)
@@ -300,9 +309,14 @@ class Play:
     def _tell(self, told: Told) -> None:
         """Tell something, after how often the same had happened before it."""
         repeated, self._repeated = self._repeated, _NEVER
-        if repeated.times:
+        if repeated != _NEVER:
             self.tell(repeated)
         self.tell(told)
+
+    def _repeat(self, now: int, *, times: int = 0, mails: int = 0) -> None:
+        """Count what is the same again."""
+        before = self._repeated
+        self._repeated = Repeated(before.at or now, now, before.times + times, before.mails + mails)
 
     def _ended(self) -> Ended:
         newest = self.server.licenses[LICENSE].signed

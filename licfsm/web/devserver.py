@@ -379,7 +379,7 @@ class DevServer:
         """Do what goes wrong whatever was asked; None where a fault needs an answer."""
         name = fault.name
         if name in _STATUS:
-            return self._refuse(asked, Refused(_STATUS[name], "as commanded"), fault)
+            return self._refuse(asked, Refused(_STATUS[name], "simulated, on command"), fault)
         if name == "redirect":
             self._note(asked, "check", name, fault, 307)
             return Response(status_code=307, headers={"Location": f"{self.url}{_ELSEWHERE}/v1/check"})
@@ -417,7 +417,7 @@ class DevServer:
         fault = self._faults.take("download", key.id)
         name = fault.name if fault else ""
         if name == "download_missing":
-            return self._refuse(key.id, Refused(404, "as commanded"), fault, "download")
+            return self._refuse(key.id, Refused(404, "simulated, on command"), fault, "download")
         cut = name == "download_truncated"
         self._note(key.id, "download", "the new key", fault, None if cut else 200)
         if cut:

@@ -1,4 +1,3 @@
-import asyncio
 import base64
 import contextlib
 import datetime as dt
@@ -24,6 +23,7 @@ import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from hypothesis import given
 from hypothesis import strategies as st
+from mailserver import serving
 
 from licfsm.adapters import smtp as smtp_module
 from licfsm.adapters.mail import Mail, Sent
@@ -107,42 +107,6 @@ def body(message: EmailMessage) -> str:
     """Give the text of a mail; a line of a mail ends in CR LF."""
     text: str = message.get_content()
     return text.replace("\r\n", "\n")
-
-
-@contextlib.contextmanager
-def serving(box: Box, *, implicit: ssl.SSLContext | None = None, **options: Any) -> Iterator[int]:  # noqa: ANN401 - passed on as they are
-    """Run aiosmtpd on loopback; gives its port."""
-    loop = asyncio.new_event_loop()
-    made: list[SMTP] = []
-
-    def make() -> SMTP:
-        made.append(SMTP(box, hostname="mx.example.com", loop=loop, **options))
-        return made[-1]
-
-    server = loop.run_until_complete(loop.create_server(make, HOST, 0, ssl=implicit))
-
-    async def close() -> None:
-        server.close()
-        await asyncio.gather(
-            *(each._handler_coroutine for each in made if each._handler_coroutine), return_exceptions=True
-        )
-        for each in made:
-            if isinstance(each.transport, asyncio.WriteTransport):
-                each.transport.abort()
-        while getattr(server, "_active_count", 0):  # noqa: ASYNC110 - all that Python 3.11 has to wait for connections
-            await asyncio.sleep(0)
-        await server.wait_closed()
-        await loop.shutdown_default_executor()
-
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        asyncio.run_coroutine_threadsafe(close(), loop).result(20)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
-        loop.close()
 
 
 @pytest.fixture

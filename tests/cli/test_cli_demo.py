@@ -13,7 +13,7 @@ def test_the_demo_tells_the_story_and_draws_it(tmp_path: Path, monkeypatch: pyte
     picture = tmp_path / "demo.svg"
     result = CliRunner().invoke(main, ["demo", "--picture", str(picture)])
     assert (0, "") == (result.exit_code, result.stderr)
-    for words in ("Grace -> FreeMode", "nightly backup refused", "the account", "times more"):
+    for words in ("Grace -> FreeMode", "nightly backup refused", "from its journal", "times more"):
         assert words in result.output
     assert max(len(line) for line in result.output.splitlines()) <= max(80, len(str(picture)) + 60)
     assert picture.read_text(encoding="utf-8").startswith("<svg")

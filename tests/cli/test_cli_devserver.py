@@ -297,7 +297,7 @@ class TestRunning:
         with DevServer(clock=lambda: 0, watch=happened.put) as server:
             server._note("ACME-1", "check", "new_key", None, 200)
             server._note("ACME-1", "check", "up_to_date", server.fault("drip"), 200)
-            server._note("ACME-1", "check", "as commanded", server.fault("outage"), 503)
+            server._note("ACME-1", "check", "simulated, on command", server.fault("outage"), 503)
             server._note("", "tls", "wrong_host", server.fault("wrong_host"), None)
             server._note("", "other", "GET /\x1b[31m", None, 404)
             for line in ("ok", " ", "nonsense", None):

@@ -1,4 +1,3 @@
-import asyncio
 import os
 import pty
 import re
@@ -6,7 +5,6 @@ import select
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from click.testing import CliRunner, Result
+from mailserver import serving
 
 from licfsm.cli.main import main
 
@@ -69,36 +68,8 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: trustme.CA) 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(HOST).configure_cert(tls)
     box = Box()
-    made: list[SMTP] = []
-    loop = asyncio.new_event_loop()
-
-    def make() -> SMTP:
-        made.append(SMTP(box, hostname="mx", loop=loop, tls_context=tls, authenticator=box.authenticate))
-        return made[-1]
-
-    server = loop.run_until_complete(loop.create_server(make, HOST, 0))
-    box.port = server.sockets[0].getsockname()[1]
-
-    async def close() -> None:
-        server.close()
-        await asyncio.gather(
-            *(each._handler_coroutine for each in made if each._handler_coroutine), return_exceptions=True
-        )
-        for each in made:
-            if isinstance(each.transport, asyncio.WriteTransport):
-                each.transport.abort()
-        while getattr(server, "_active_count", 0):  # noqa: ASYNC110 - all that Python 3.11 has to wait for connections
-            await asyncio.sleep(0)
-        await server.wait_closed()
-        await loop.shutdown_default_executor()
-
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield box
-    asyncio.run_coroutine_threadsafe(close(), loop).result(20)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(20)
-    loop.close()
+    with serving(box, tls_context=tls, authenticator=box.authenticate) as box.port:
+        yield box
 
 
 def notify(*arguments: object, stdin: str | None = None, **environment: str) -> tuple[int, str, str]:

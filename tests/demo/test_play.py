@@ -37,7 +37,7 @@ class TestPlay:
         """28 days after 14 February, at the end of 14 March; the first question after the outage began failed."""
         moves = [(line.at, line.target) for line in told if isinstance(line, Moved) and line.region == "auto_update"]
         assert [
-            (at("2025-02-01T10:00"), "Scheduled"),
+            (at("2025-02-01T10:15"), "Scheduled"),
             (at("2025-02-13T00:00"), "Retrying"),
             (at("2025-03-15T00:00"), "AutoUpdateDisabled"),
             (at("2025-03-20T09:30"), "Scheduled"),
@@ -73,6 +73,13 @@ class TestPlay:
         subjects = " / ".join(line.subject for line in told if isinstance(line, Mailed))
         for words in ("expires in 8 days", "auto-update failed", "30 days of grace", "has been disabled", "only free"):
             assert words in subjects
+
+    def test_tells_of_every_mail(self, told: list[Told]) -> None:
+        """What is mailed again and again is counted; the mailbox has no other."""
+        end = told[-1]
+        assert isinstance(end, Ended)
+        single = sum(isinstance(line, Mailed) for line in told)
+        assert end.mails == single + sum(line.mails for line in told if isinstance(line, Repeated))
 
     def test_ends_with_a_valid_license(self, told: list[Told]) -> None:
         """14 February 2026 is 320 days after 1 April 2025, its last day counted; both servers hold the key."""

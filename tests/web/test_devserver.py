@@ -306,4 +306,4 @@ class TestStartingAndStopping:
             for thread in threads:
                 thread.join()
             outcomes = [entry.said for entry in server.log]
-        assert (40, 40) == (outcomes.count("as commanded"), outcomes.count("new_key"))
+        assert (40, 40) == (outcomes.count("simulated, on command"), outcomes.count("new_key"))
