@@ -4,6 +4,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
@@ -292,6 +293,19 @@ class TestLocked:
             process.stdin.close()
         assert StoreError is type(caught.value)
         Store(made).close()
+
+    def test_while_it_is_switched_to_wal_is_waited_for(
+        self, made: Path, lock: Callable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The switch waits for who writes, although SQLite refuses it at once; two who make a store meet like that."""
+        monkeypatch.setattr(opening, "BUSY_SECONDS", 60)
+        with lock("PRAGMA journal_mode = DELETE; BEGIN IMMEDIATE") as process:
+            threading.Timer(0.1, process.stdin.close).start()
+            engine = opening.make_engine(made)
+            opening.switch_to_wal(engine)
+            engine.dispose()
+        with closing(sqlite3.connect(made)) as connection:
+            assert [("wal",)] == connection.execute("PRAGMA journal_mode").fetchall()
 
     def test_by_one_that_was_killed_opens(self, made: Path, lock: Callable) -> None:
         """A lock dies with its process."""

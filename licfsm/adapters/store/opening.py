@@ -10,6 +10,7 @@ import errno
 import os
 import sqlite3
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,7 +24,7 @@ from licfsm.adapters.store.tables import HEAD, SCHEMA, meta
 from licfsm.errors import StoreDamaged, StoreError, StoreTooNew
 from licfsm.key import clean_text
 
-__all__ = ["APPLICATION", "MEMORY", "check_file", "make_engine", "prepare", "told_as_store_error"]
+__all__ = ["APPLICATION", "MEMORY", "check_file", "make_engine", "prepare", "switch_to_wal", "told_as_store_error"]
 
 MEMORY: Final = ":memory:"
 APPLICATION: Final = 0x6C696366  # "licf"
@@ -31,6 +32,9 @@ APPLICATION: Final = 0x6C696366  # "licf"
 
 BUSY_SECONDS: Final = 10.0
 """How long a transaction waits for one of another process."""
+
+_SWITCH_AGAIN: Final = 0.01
+"""Seconds after which the switch to WAL is tried again."""
 
 _SMALLEST: Final = 512
 """Bytes of the smallest SQLite file; what is less would be taken for an empty one, and overwritten."""
@@ -204,7 +208,7 @@ def prepare(engine: sa.Engine, path: str | Path) -> None:
 
             upgrade(engine, path, version)
         if path != MEMORY:
-            _to_wal(engine)
+            switch_to_wal(engine)
 
 
 def _make(connection: sa.Connection) -> None:
@@ -216,11 +220,23 @@ def _make(connection: sa.Connection) -> None:
     connection.execute(meta.insert(), [{"name": "store", "value": uuid.uuid4().hex}])
 
 
-def _to_wal(engine: sa.Engine) -> None:
-    raw = engine.raw_connection()
-    try:
-        cursor = raw.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")  # written only where it is not WAL yet
-        cursor.close()
-    finally:
-        raw.close()
+def switch_to_wal(engine: sa.Engine) -> None:
+    """Switch the file to WAL, written only where it is not WAL yet.
+
+    SQLite refuses the switch at once while another connection writes, for it does not wait in the midst of a read.
+
+    Raises:
+        sqlite3.OperationalError: it was refused for `BUSY_SECONDS`.
+
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    with closing(engine.raw_connection()) as raw:
+        while True:
+            try:
+                raw.cursor().execute("PRAGMA journal_mode = WAL").close()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_SWITCH_AGAIN)
+            else:
+                return
