@@ -14,14 +14,18 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import attrs
+import httpx
 from crash_points import Points, hear, say
 
-import licfsm.explain  # noqa: F401 - loaded before forking: status() asks for it
+import licfsm.adapters.smtp
+import licfsm.explain  # noqa: F401 - loaded before forking: status() asks for it, and a mail for the other
 from licfsm import instants
 from licfsm.adapters.keys import TrustedKeys
+from licfsm.adapters.mail import Mail
+from licfsm.adapters.server import HttpsServer
 from licfsm.host.manager import LicenseManager
 from licfsm.key import LicenseKey
 from licfsm.policy import named
@@ -33,6 +37,12 @@ _open, _append, _fsync, _rename = os.open, os.write, os.fsync, os.rename
 STORE: Final = "licenses.db"
 TARGETS: Final = {"plant": "plant/{license}.lic", "office": "office/{license}.lic"}
 AWAY: Final = "away"
+LETTERHEAD: Final[Mapping[str, Any]] = {
+    "sender": "licfsm@example.com",
+    "recipients": ["admin@example.com"],
+    "host_name": "backup01",
+}
+"""How a life's mails are addressed, where its mail server is real."""
 
 
 class Step(NamedTuple):
@@ -51,10 +61,12 @@ class Life:
     Attributes:
         start, end: from when to when it goes, in UTC.
         steps: what host and world do, in order.
-        replies: from when on -> what the server answers: an outcome, or the name of a key.
+        replies: from when on -> what the server answers: an outcome, or the name of a key; of one that is real, what
+            it does, and the key that it issues before.
         targets: name -> path in the folder.
         mail_down: from when to when no mail can be delivered.
         fine: whether statements are points as well.
+        real: whether license server and mail server are real ones, which the test runs.
 
     """
 
@@ -65,6 +77,7 @@ class Life:
     targets: Mapping[str, str]
     mail_down: tuple[str, str] | None = None
     fine: bool = False
+    real: bool = False
 
 
 @attrs.frozen
@@ -165,6 +178,27 @@ LIVES: Final[Mapping[str, Life]] = {
         mail_down=("2025-02-07", "2025-02-07T00:00:30"),
         fine=True,
     ),
+    "real": Life(
+        start="2025-02-06T09:00",
+        end="2025-02-13T12:00",
+        steps=(
+            Step("2025-02-06T09:00", _install("ACME-1 first"), _ONE, "first_installed"),
+            Step("2025-02-06T10:00", _enable(_ONE), _ONE, "enable"),
+            Step("2025-02-06T10:30", World.close_office),
+            Step("2025-02-06T11:30", World.open_office),
+            Step("2025-02-13T09:00", _check_now(_ONE), _ONE, "check_now"),
+        ),
+        replies={
+            "2025-02-06": "outage first",
+            "2025-02-06T10:30": "ok second",
+            "2025-02-13": "generation_failed",
+            "2025-02-13T08:30": "download_truncated renewed",
+            "2025-02-13T09:30": "ok",
+        },
+        targets=TARGETS,
+        mail_down=("2025-02-13", "2025-02-13T00:00:30"),
+        real=True,
+    ),
 }
 
 
@@ -215,6 +249,36 @@ class Book:
         self._points.done()
 
 
+class Posted:
+    """Mail to a real server: that one keeps what came."""
+
+    def __init__(self, mail: Mail, points: Points, is_down: Callable[[], bool]) -> None:
+        """Take what sends it."""
+        self._mail = mail
+        self._points = points
+        self._is_down = is_down
+
+    def deliver(self, notice: Notice) -> str | None:
+        """Send a notice."""
+        self._points.stop(f"{'refused ' if self._is_down() else ''}mail {notice.id}")
+        refused = self._mail.deliver(notice)
+        self._points.done()
+        return refused
+
+
+def _stop_before_requests(points: Points) -> None:
+    """Stop before each request: that for a key comes after the answer that names it."""
+    send = httpx.Client.send
+
+    def stop_first(client: httpx.Client, request: httpx.Request, **more: Any) -> httpx.Response:  # noqa: ANN401 - passed on as they are
+        points.stop(f"{request.method} {request.url.path}")
+        response = send(client, request, **more)
+        points.done()
+        return response
+
+    httpx.Client.send = stop_first
+
+
 class LogBook(logging.Handler):
     """What the host hears of the log: notices go into the book, and an error in the product ends the life."""
 
@@ -231,7 +295,9 @@ class LogBook(logging.Handler):
             say("TROUBLE", json.dumps(logging.Formatter().format(record)))
 
 
-def live(life: Life, folder: Path, start: int, told: "Told") -> list[dict[str, object]]:
+def live(
+    life: Life, folder: Path, start: int, told: "Told", outside: Mapping[str, Any] | None
+) -> list[dict[str, object]]:
     """Live a life from some time on, and tell how its licenses stand at the end."""
     os.chdir(folder)
     clock = ManualClock(start)
@@ -240,7 +306,17 @@ def live(life: Life, folder: Path, start: int, told: "Told") -> list[dict[str, o
     log.setLevel(logging.INFO)
     log.addHandler(LogBook(Book(folder / "log", points)))
     down = [ms(moment) for moment in life.mail_down or (life.end, life.end)]
-    mail = Book(folder / "mail", points, lambda: down[0] <= clock.now_ms() < down[1])
+
+    def is_down() -> bool:
+        return down[0] <= clock.now_ms() < down[1]
+
+    server: Any = Replies(life, clock, told.keys)
+    mail: Any = Book(folder / "mail", points, is_down) if not outside else None
+    if outside:
+        _stop_before_requests(points)
+        server = HttpsServer(outside["url"], ca=outside["ca"])
+        sent = Mail("localhost", port=outside["smtp"], ca=outside["smtp_ca"], **LETTERHEAD)
+        mail = Posted(sent, points, is_down)
     for path in life.targets.values():
         if not (folder / AWAY).exists():
             (folder / path).parent.mkdir(exist_ok=True)
@@ -250,7 +326,7 @@ def live(life: Life, folder: Path, start: int, told: "Told") -> list[dict[str, o
         folder / STORE,
         policy="veeam-7",
         trust=told.trust,
-        server=(server := Replies(life, clock, told.keys)),
+        server=server,
         targets={name: str(folder / path) for name, path in life.targets.items()},
         mail=mail,
         spread="0 minutes",
@@ -290,10 +366,10 @@ def _read_keys(path: str) -> Told:
     return Told([given["trust"]], {name: trusted.verify(signed) for name, signed in given["keys"].items()})
 
 
-def _one_life(order: Mapping[str, object], told: Told) -> None:
+def _one_life(order: Mapping[str, Any], told: Told) -> None:
     try:
         say("BORN", os.getpid())
-        status = live(LIVES[str(order["life"])], Path(str(order["folder"])), int(str(order["start"])), told)
+        status = live(LIVES[order["life"]], Path(order["folder"]), order["start"], told, order["outside"])
         say("STATUS", json.dumps(status, default=str))
     except BaseException:  # noqa: BLE001 - the test tells it
         say("TROUBLE", json.dumps(traceback.format_exc()))

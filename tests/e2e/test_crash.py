@@ -1,9 +1,11 @@
 """A process is killed at every moment that matters, and started again: nothing is lost, and nothing happens twice."""
 
+import contextlib
 import itertools
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import sqlite3
@@ -12,13 +14,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 import attrs
 import pytest
 from crash_life import KEYS, LIVES, STORE, ms
+from crash_outside import Authority, Outside
 
 import licfsm
 from licfsm import instants
@@ -31,6 +33,8 @@ AT_ONCE: Final = 2
 
 CHANNELS: Final = ("mail", "log")
 INTERRUPTED: Final = named("veeam-7").texts.interrupted
+
+PORT: Final = re.compile(r"(?<=port )\d+")
 
 LINES, WIDTH = 3, 200
 """How much is told of each moment at which something went wrong."""
@@ -94,9 +98,12 @@ class Nursery:
         self._process.stdin.write(words)
         self._process.stdin.flush()
 
-    def live(self, life: str, folder: Path, start: int, kill_at: int | None = None) -> Run:
+    def live(
+        self, life: str, folder: Path, start: int, kill_at: int | None = None, outside: Outside | None = None
+    ) -> Run:
         """Let a process live a life from some time on, and kill it at the n-th moment, counted from 1."""
-        order = json.dumps({"life": life, "folder": str(folder), "start": start})
+        told = outside.told if outside else None
+        order = json.dumps({"life": life, "folder": str(folder), "start": start, "outside": told})
         self._say(order.encode() + b"\n")
         points: list[Point] = []
         status, pid = None, 0
@@ -107,6 +114,8 @@ class Nursery:
                 pid = int(words[0])
             elif kind == "POINT":
                 points.append(Point(int(words[0]), words[1]))
+                if outside:
+                    outside.move_to(points[-1].at)
                 if len(points) == kill_at:
                     os.kill(pid, signal.SIGKILL)
                 else:
@@ -158,7 +167,7 @@ def left(folder: Path, status: list[dict[str, Any]]) -> Left:
     Attempts have other numbers, since one that was cut short is asked again under the next one; `version` counts how
     often a row was written; the store's own id is made by chance.
     """
-    with closing(sqlite3.connect(folder / STORE)) as connection:
+    with contextlib.closing(sqlite3.connect(folder / STORE)) as connection:
         connection.row_factory = sqlite3.Row
         tables = {
             name: [_anywhere(row, folder) for row in connection.execute(f"SELECT * FROM {name} ORDER BY {by}")]  # noqa: S608
@@ -181,9 +190,14 @@ def left(folder: Path, status: list[dict[str, Any]]) -> Left:
 def _anywhere(row: sqlite3.Row, folder: Path) -> dict[str, Any]:
     """Read a row, as if every life were lived in the same folder."""
     return {
-        name: value.replace(folder.name, "life") if isinstance(value, str) else value
+        name: _anywhere_text(value, folder) if isinstance(value, str) else value
         for name, value in zip(row.keys(), row, strict=True)
     }
+
+
+def _anywhere_text(text: str, folder: Path) -> str:
+    """Leave out of a text in which folder a life was lived, and on which port its server listened."""
+    return PORT.sub("0", text.replace(folder.name, "life"))
 
 
 def _without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -220,7 +234,7 @@ def files(folder: Path) -> dict[str, str]:
 
 def book(folder: Path, channel: str) -> list[str]:
     """Read what was delivered on a channel, a line a time."""
-    return (folder / channel).read_text(encoding="utf-8").replace(folder.name, "life").splitlines()
+    return _anywhere_text((folder / channel).read_text(encoding="utf-8"), folder).splitlines()
 
 
 def at_once(folder: Path) -> tuple[set[tuple[str, int]], list[str]]:
@@ -235,7 +249,7 @@ def at_once(folder: Path) -> tuple[set[tuple[str, int]], list[str]]:
     for path in folder.glob(f"{STORE}*"):
         shutil.copy(path, copy)
     found = []
-    with closing(sqlite3.connect(copy / STORE)) as connection:
+    with contextlib.closing(sqlite3.connect(copy / STORE)) as connection:
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone():
             signed = {text for (text,) in connection.execute("SELECT signed FROM keys")}
             notices = {text for (text,) in connection.execute("SELECT id FROM outbox")}
@@ -286,22 +300,31 @@ class Lives:
     folder: Path
     keys: Mapping[str, str]
     nurseries: "queue.SimpleQueue[Nursery]"
+    authority: Authority
     numbers: Iterator[int] = attrs.field(factory=itertools.count)
 
-    def undisturbed(self, life: str) -> tuple[Run, Path]:
-        """Live a life to its end, and give the folder in which it was lived."""
+    def undisturbed(self, life: str) -> "Reference":
+        """Live a life to its end."""
         folder = self._new_folder()
-        return self._live(life, folder, ms(LIVES[life].start)), folder
+        with self._outside(life, folder) as outside:
+            run = self._live(life, folder, ms(LIVES[life].start), outside=outside)
+            asked = outside.asked() if outside else Counter()
+        return Reference(run, folder, left(folder, run.status), asked)
+
+    def _outside(self, life: str, folder: Path) -> contextlib.AbstractContextManager[Outside | None]:
+        return Outside.of(life, folder, self.authority) if LIVES[life].real else contextlib.nullcontext()
 
     def _new_folder(self) -> Path:
         folder = self.folder / f"life-{next(self.numbers):06}"  # equally long for all: a text may be cut
         folder.mkdir()
         return folder
 
-    def _live(self, life: str, folder: Path, start: int, kill_at: int | None = None) -> Run:
+    def _live(
+        self, life: str, folder: Path, start: int, kill_at: int | None = None, outside: Outside | None = None
+    ) -> Run:
         nursery = self.nurseries.get()
         try:
-            return nursery.live(life, folder, start, kill_at)
+            return nursery.live(life, folder, start, kill_at, outside)
         finally:
             self.nurseries.put(nursery)
 
@@ -320,14 +343,16 @@ class Lives:
         found: list[str] = []
         checking: set[tuple[str, int]] = set()
         try:
-            for kill in (*kills, None):
-                runs.append(self._live(life, folder, start, kill))
-                start = runs[-1].points[-1].at
-                if runs[-1].status is not None:
-                    break
-                under_way, early = at_once(folder)
-                checking |= under_way
-                found += early
+            with self._outside(life, folder) as outside:
+                for kill in (*kills, None):
+                    runs.append(self._live(life, folder, start, kill, outside))
+                    start = runs[-1].points[-1].at
+                    if runs[-1].status is not None:
+                        break
+                    under_way, early = at_once(folder)
+                    checking |= under_way
+                    found += early
+                found += too_often(outside, reference.asked, len(runs) - 1)
             after = left(folder, runs[-1].status)
             found += differences(reference.left.facts, after.facts) + self._others(folder)
             found += deliveries(folder, reference.left.facts, runs)
@@ -380,6 +405,16 @@ def deliveries(folder: Path, expected: Mapping[str, Any], runs: Sequence[Run]) -
     return found
 
 
+def too_often(outside: Outside | None, expected: Mapping[str, int], kills: int) -> list[str]:
+    """Tell what a real license server was asked more often than once for each kill beyond what is usual, or less."""
+    found = []
+    for stage, usual in expected.items():
+        asked = outside.asked()[stage] if outside else usual
+        if not usual <= asked <= usual + kills:
+            found.append(f"{asked} times {stage} in place of {usual}, and one more at most for each of {kills} kills")
+    return found
+
+
 @pytest.fixture(scope="module")
 def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
     """Sign the keys, once for all lives, and start the processes that live them."""
@@ -392,15 +427,16 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
     with Nursery(path) as one, Nursery(path) as other:
         nurseries.put(one)
         nurseries.put(other)
-        yield Lives(folder, keys, nurseries)
+        yield Lives(folder, keys, nurseries, Authority(folder / "authority", signing))
 
 
 class Reference(NamedTuple):
-    """The life that nobody disturbed, and what it left."""
+    """The life that nobody disturbed, what it left, and what a real license server was asked."""
 
     run: Run
     folder: Path
     left: Left
+    asked: Counter[str]
 
     def moments(self) -> range:
         """Number the moments."""
@@ -410,11 +446,7 @@ class Reference(NamedTuple):
 @pytest.fixture(scope="module")
 def lived(lives: Lives) -> Mapping[str, Reference]:
     """Live each life to its end."""
-    found = {}
-    for life in LIVES:
-        run, folder = lives.undisturbed(life)
-        found[life] = Reference(run, folder, left(folder, run.status))
-    return found
+    return {life: lives.undisturbed(life) for life in LIVES}
 
 
 # ---------------------------------------------------------------------------------------------- nobody disturbs
@@ -559,6 +591,69 @@ def test_the_long_life_leaves_a_session_for_each_check(lived: Mapping[str, Refer
     ] == sessions
 
 
+def test_the_real_life_comes_through_all_its_states(lived: Mapping[str, Reference]) -> None:
+    """It expires soon from 13 February, seven days before its last one, and has a new key at the second try of that day."""
+    facts = lived["real"].left.facts
+    assert [("02-13T00:00", "Valid", "Expiring"), ("02-13T10:00", "Expiring", "Valid")] == moves(facts, "entitlement")
+    assert [
+        ("02-06T10:00", "Off", "Checking"),
+        ("02-06T10:00", "Checking", "Retrying"),
+        ("02-06T11:00", "Retrying", "Checking"),
+        ("02-06T11:00", "Checking", "Scheduled"),
+        ("02-13T00:00", "Scheduled", "Checking"),
+        ("02-13T00:00", "Checking", "Retrying"),
+        ("02-13T09:00", "Retrying", "Checking"),
+        ("02-13T09:00", "Checking", "Retrying"),
+        ("02-13T10:00", "Retrying", "Checking"),
+        ("02-13T10:00", "Checking", "Scheduled"),
+    ] == moves(facts, "auto_update")
+    (status,) = facts["status"]
+    assert ["Valid (373 days until expiration)", "Scheduled", "2025-02-20 10:00:00+00:00", []] == [
+        status[name] for name in ("text", "auto_update", "next_check", "undelivered")
+    ]
+
+
+def test_the_real_life_asks_a_real_server(lives: Lives, lived: Mapping[str, Reference]) -> None:
+    """Five checks, three of which bring a key to download; one download is cut off."""
+    asked, facts = lived["real"].asked, lived["real"].left.facts
+    assert {"check": 5, "download": 3} == asked
+    assert [
+        ("02-06T10:00", "connection_failed", "failed"),
+        ("02-06T11:00", "new_key", "success"),
+        ("02-13T00:00", "generation_failed", "failed"),
+        ("02-13T09:00", "connection_failed", "failed"),
+        ("02-13T10:00", "new_key", "success"),
+    ] == times(facts["sessions"], "started_at", "outcome", "result")
+    renewed = lives.keys["ACME-1 renewed"]
+    assert {"plant/ACME-1.lic": renewed, "office/ACME-1.lic": renewed} == facts["targets"]
+
+
+def test_the_real_life_tells_each_thing_by_real_mail(lived: Mapping[str, Reference]) -> None:
+    """Two that came while the mail server had no room come a minute later; nobody is mailed what he watched (8.2)."""
+    facts = lived["real"].left.facts
+    mailed = [
+        ("02-06T09:00", "key_installed"),
+        ("02-06T10:00", "update_failed"),
+        ("02-06T11:00", "install_target_failed"),
+        ("02-06T11:00", "key_installed"),
+        ("02-06T11:00", "recovered"),
+        ("02-13T00:00", "expiring"),
+        ("02-13T00:00", "update_failed"),
+        ("02-13T10:00", "key_installed"),
+        ("02-13T10:00", "recovered"),
+    ]
+    assert mailed == told(facts, "mail", "ACME-1")
+    assert sorted([*mailed, ("02-13T09:00", "update_failed")]) == told(facts, "log", "ACME-1")
+    rows = [row for row in facts["notices"] if row["channel"] == "mail"]
+    late = [row["name"] for row in rows if instants.isoformat(row["done_at"])[5:16] == "02-13T00:01"]
+    assert {"expiring", "update_failed"} == set(late)
+    arrived = [line.partition(" ") for line in book(lived["real"].folder, "mail")]
+    assert {row["id"]: f"[ACME-1] {row['text']}"[:40] for row in rows} == {
+        notice_id: json.loads(mail)["Subject"][:40] for notice_id, _, mail in arrived
+    }
+    assert 9 == len(arrived)
+
+
 def test_the_shared_life_goes_alike_for_both(lived: Mapping[str, Reference]) -> None:
     """Both expire soon from 7 February and fail then, and have new keys an hour later; the mail comes a minute late."""
     facts = lived["shared"].left.facts
@@ -583,6 +678,18 @@ def test_the_long_life_has_many_moments_and_not_too_many(lived: Mapping[str, Ref
     assert 60 <= len(lived["long"].moments()) <= 150
 
 
+def test_the_real_life_has_moments_between_all_that_is_outside(lived: Mapping[str, Reference]) -> None:
+    """Before a check, between answer and download, before commit, before each target, and before each mail."""
+    labels = [point.label for point in lived["real"].run.points if point.at == ms("2025-02-13T10:00")]
+    wanted = ["POST /v1/check", "GET /v1/keys/", "COMMIT", "replace plant/", "COMMIT", "replace office/", "COMMIT"]
+    position = 0
+    for label in [*wanted, "mail ", "COMMIT", "mail ", "COMMIT"]:
+        rest = [number for number, one in enumerate(labels) if number >= position and one.startswith(label)]
+        assert rest, f"no moment {label!r} after {labels[:position]}, but {labels[position:]}"
+        position = rest[0] + 1
+    assert 60 <= len(lived["real"].moments()) <= 150
+
+
 def test_both_licenses_share_transactions(lived: Mapping[str, Reference]) -> None:
     """What is due at the same time for both is one transaction, and so are the answers to both."""
     run = lived["shared"].run
@@ -596,6 +703,18 @@ def test_both_licenses_share_transactions(lived: Mapping[str, Reference]) -> Non
 def test_a_life_is_the_same_wherever_it_is_killed(lives: Lives, lived: Mapping[str, Reference]) -> None:
     """Killed before any of the things that outlive it, and started again, it goes on as if nothing had happened."""
     found = lives.all(lambda kill: lives.killed("long", lived["long"], [kill]), lived["long"].moments())
+    assert not found, "\n".join(found)
+
+
+def test_a_life_in_the_real_world_is_the_same_wherever_it_is_killed(
+    lives: Lives, lived: Mapping[str, Reference]
+) -> None:
+    """Killed before each request, mail, commit and file, it goes on as if nothing had happened.
+
+    Nothing is mailed twice but what was mailed and not yet recorded, and then under the same id; no question is asked
+    more than once again.
+    """
+    found = lives.all(lambda kill: lives.killed("real", lived["real"], [kill]), lived["real"].moments())
     assert not found, "\n".join(found)
 
 
