@@ -178,6 +178,12 @@ class MailServer:
         until(greets, f"port {port} greets")
 
 
+def told(message: EmailMessage) -> str:
+    """Say of a mail of licfsm when its notice arose, its license and its name."""
+    lines = dict(line.split(maxsplit=1) for line in message.get_content().splitlines() if line.count("  "))
+    return f"{message['Date'].datetime:%m-%dT%H:%M} {lines['License']} {lines['Notice'].split()[0]}"
+
+
 def _free_ports(number: int) -> list[int]:
     lines = [socket.create_server((HOST, 0)) for _ in range(number)]
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mta import MailServer, missing
+from mta import MailServer, missing, told
 
 from licfsm.adapters.key_pairs import SigningKey
 from licfsm.adapters.mail import Mail
@@ -44,12 +44,6 @@ def text(message: EmailMessage) -> str:
 
 def ids(messages: list[EmailMessage]) -> list[str]:
     return [message["Message-ID"] for message in messages]
-
-
-def told(message: EmailMessage) -> str:
-    """Say of a mail when its notice arose, its license and its name."""
-    lines = dict(line.split(maxsplit=1) for line in text(message).splitlines() if line.count("  "))
-    return f"{message['Date'].datetime:%m-%dT%H:%M} {lines['License']} {lines['Notice'].split()[0]}"
 
 
 def waiting(world: LicenseWorld) -> list[tuple[str, int]]:
