@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from licfsm import instants
-from licfsm.cli.output import REFUSED, writing
+from licfsm.cli.output import REFUSED, interruptible, writing
 from licfsm.errors import InvalidValue
 from licfsm.lifecycle import ENTITLEMENT
 
@@ -26,12 +26,28 @@ __all__ = ["demo"]
 
 _WIDEST: Final = 100
 _TIME: Final = 13
-_READING: Final = {"Act": 2.0, "Moved": 1.0, "Jobs": 0.7, "Checked": 0.4, "Mailed": 0.4, "Repeated": 0.2}
-"""Seconds for which a terminal stands still after each kind of line, so that people can read along."""
+_A_WORD, _AN_ACT = 0.042, 0.8
+"""Seconds for which a terminal stands still for each word, and for the beginning of an act, so that people can follow."""
 
-_STATES: Final = {"Valid": "green", "Expiring": "yellow", "Grace": "yellow", "FreeMode": "red"}
+_STATES: Final = {
+    "Valid": "green",
+    "Expiring": "yellow",
+    "Grace": "yellow",
+    "FreeMode": "red",
+    "Scheduled": "green",
+    "Retrying": "yellow",
+    "AutoUpdateDisabled": "red",
+}
+_MEANS: Final = {
+    "Expiring": "it is to be renewed soon",
+    "Grace": "expired, and all still works",
+    "FreeMode": "only what is free works",
+    "Scheduled": "it asks by its schedule",
+    "Retrying": "the last check failed",
+    "AutoUpdateDisabled": "it gave up",
+}
 _NAMES: Final = {"entitlement": "license", "auto_update": "automatic update"}
-_EXTRA: Final = "licfsm demo needs a web server and a mail server of its own: pip install 'licfsm[web]'"
+_EXTRA: Final = "licfsm demo needs a web server and a mail server of its own: pip install 'licfsm[plot,web]'"
 
 
 @click.command()
@@ -42,7 +58,7 @@ _EXTRA: Final = "licfsm demo needs a web server and a mail server of its own: pi
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("licfsm-demo.svg"),
     show_default=True,
-    help="Where the timeline is drawn at the end, as SVG or HTML.",
+    help="Where the timeline is drawn at the end, as SVG or HTML; what is there is replaced.",
 )
 def demo(*, fast: bool, picture: Path) -> None:
     """Live through two months of a license: asked for, expired, in grace, given up, renewed.
@@ -55,42 +71,58 @@ def demo(*, fast: bool, picture: Path) -> None:
     except ImportError:
         click.echo(_EXTRA, err=True)
         sys.exit(REFUSED)
+    from licfsm.diagram.timeline import draw_timeline, drawn_by
+
+    try:
+        drawn_by(picture)
+    except InvalidValue as error:
+        click.echo(str(error), err=True)
+        sys.exit(REFUSED)
     console = Console(highlight=False)
     console.width = min(console.width, _WIDEST)
-    teller = _Teller(console, pause=console.is_terminal and not fast, picture=picture)
-    with writing(), tempfile.TemporaryDirectory(prefix="licfsm-demo-") as folder:
-        teller.welcome()
-        with Play.begun(Path(folder), teller.tell) as play:
-            play.run()
+    teller = _Teller(console, pause=console.is_terminal and not fast)
+    with writing(), interruptible():
+        with tempfile.TemporaryDirectory(prefix="licfsm-demo-") as folder:
+            teller.welcome()
+            with Play.begun(Path(folder), teller.tell) as play:
+                end = play.run()
+        draw_timeline(end.result, picture)
+        teller.say(Text.assemble("The timeline is drawn in ", (str(picture), "bold"), "; open it in a browser."))
 
 
 class _Teller:
     """Writes what the play tells."""
 
-    def __init__(self, console: Console, *, pause: bool, picture: Path) -> None:
+    def __init__(self, console: Console, *, pause: bool) -> None:
         self._console = console
         self._pause = pause
-        self._picture = picture
         self._last = ""
 
     def welcome(self) -> None:
-        self._console.print(Text("Two months of a license", "bold"))
-        self._console.print(
-            Text(
-                "licfsm decides what a license allows, and keeps its key up to date. Here a backup product embeds it."
-                " The license server, the mail server and the key files are real, on this machine; only the clock is"
-                " simulated. The license is ACME-1, a subscription, under the built-in policy veeam-9.",
-                "dim",
-            )
-        )
+        words = """licfsm decides what a license allows, and keeps its key up to date. Here a backup product embeds it. The
+            license server, the mail server and the key files are real, on this machine; only the clock is simulated. The
+            license is ACME-1, a subscription. How often the server is asked, and what happens after the expiration date,
+            a policy says: here veeam-9, one that comes with licfsm. The key is written to two places: the backup server,
+            and the Enterprise Manager, from which several of these are managed."""
+        self.say(Text("Two months of a license", "bold"), Text(" ".join(words.split())), pause=self._pause)
+
+    def say(self, *lines: RenderableType, pause: bool = False) -> None:
+        """Write lines, without blanks at their ends, and wait until they can have been read."""
+        with self._console.capture() as captured:
+            for line in lines:
+                self._console.print(line)
+        text = captured.get()
+        sys.stdout.write("\n".join(line.rstrip() for line in text.split("\n")))
+        sys.stdout.flush()
+        if pause:
+            time.sleep(_A_WORD * len(text.split()))
 
     def tell(self, told: Told) -> None:
-        """Write it, and wait until it can have been read."""
+        """Write it, and wait; after the end there is nothing to wait for."""
         kind = type(told).__name__
-        for line in getattr(self, f"_{kind.lower()}")(told):
-            self._console.print(line)
-        if self._pause:
-            time.sleep(_READING.get(kind, 0.0))
+        self.say(*getattr(self, f"_{kind.lower()}")(told), pause=self._pause and kind != "Ended")
+        if self._pause and kind == "Act":
+            time.sleep(_AN_ACT)
 
     # ------------------------------------------------------------------------------------ line by line
 
@@ -107,29 +139,36 @@ class _Teller:
         self._last = ""
         when = instants.from_ms(told.at).format("D MMMM YYYY, HH:mm")
         heading = Text.assemble((f"{when}: {told.title}", "bold"))
-        return [Text(), heading, Text(told.text, "dim")]
+        return [Text(), heading, Text(told.text)]
 
     def _checked(self, told: Checked) -> list[RenderableType]:
-        words = Text.assemble("asked the license server: ", (told.said, "yellow" if told.failed else "green"))
+        asked = "asked one last time: " if told.last else "asked the license server: "
+        words = Text.assemble(asked, (told.said, "yellow" if told.failed else "green"))
         if told.next_at is not None:
-            words.append(f"; next on {_moment(told.next_at)}")
+            words.append(f" (next on {_moment(told.next_at)})")
         return [self._line(told.at, words)]
 
     def _repeated(self, told: Repeated) -> list[RenderableType]:
         asked = f"asked {_times(told.times)} more, the same answer" if told.times else ""
-        mailed = f"mailed {_times(told.mails)} more" if told.mails else ""
-        until = f", until {_moment(told.until)}" if told.until > told.at else ""
-        return [self._line(told.at, Text(", ".join(filter(None, (asked, mailed))) + until, "dim"))]
+        if told.until > told.at:
+            asked += f", until {_moment(told.until)}"
+        mailed = ""
+        if told.mails:
+            mailed = f"the failure was mailed {_times(told.mails)} more" if asked else "the failure was mailed again"
+        return [self._line(told.at, Text("; ".join(filter(None, (asked, mailed))), "dim"))]
 
     def _written(self, told: Written) -> list[RenderableType]:
-        words = "the key was written to the" if told.done else "the key could not be written to the"
-        again = "" if told.done else "; that is tried again every 60 minutes"
-        return [self._line(told.at, Text(f"{words} {told.target}{again}", "green" if told.done else "yellow"))]
+        if told.done:
+            return [self._line(told.at, Text(f"the key was written to the {told.target}", "green"))]
+        words = f"the key could not be written to the {told.target}; that is tried again every 60 minutes"
+        return [self._line(told.at, Text(words, "yellow"))]
 
     def _moved(self, told: Moved) -> list[RenderableType]:
         words = Text.assemble(
-            f"{_NAMES[told.region]}: {told.source} -> ", (told.target, f"bold {_STATES.get(told.target, 'magenta')}")
+            f"{_NAMES[told.region]}: {told.source} -> ", (told.target, f"bold {_STATES[told.target]}")
         )
+        if told.target in _MEANS:
+            words.append(f" ({_MEANS[told.target]})")
         if told.region == ENTITLEMENT:
             words.append(f', shown as "{told.status}"')
         return [self._line(told.at, words)]
@@ -158,27 +197,17 @@ class _Teller:
         failed = sum(check.failed for check in checks)
         held = ", ".join(f"the {name} {'holds it' if holds else 'does not hold it'}" for name, holds in told.held)
         end = instants.from_ms(told.at).format("D MMMM")
-        lines: list[RenderableType] = [
+        always = f"At no time was this refused: {' and '.join(told.always)}." if told.always else ""
+        return [
             Text(),
-            Text(f"{end}: the license's two months, from its journal", "bold"),
-            account_table(told.result),
+            Text(f"{end}: the same, from the journal that licfsm keeps", "bold"),
+            account_table(told.result, brief=True),
             Text(),
             Text(f"License {told.status.license}: {told.status.text}. The new key: {held}."),
             Text(
-                f"{len(checks)} checks over HTTPS, of which {failed} failed, as was staged; {told.mails} mails: a failure"
-                " that goes on is mailed once a day, after a week once a week. No restore was ever refused."
+                f"{len(checks)} checks over HTTPS, of which {failed} failed, as was staged; {told.mails} mails. {always}"
             ),
         ]
-        return [*lines, self._drawn(told)]
-
-    def _drawn(self, told: Ended) -> RenderableType:
-        from licfsm.diagram.timeline import draw_timeline
-
-        try:
-            draw_timeline(told.result, self._picture)
-        except InvalidValue as error:
-            return Text(f"The timeline is not drawn: {error}", "yellow")
-        return Text.assemble("The timeline is drawn in ", (str(self._picture), "bold"), "; open it in a browser.")
 
 
 def _moment(at: int) -> str:

@@ -7,10 +7,8 @@ import io
 import ipaddress
 import os
 import queue
-import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +16,7 @@ import attrs
 import click
 
 from licfsm import instants
-from licfsm.cli.output import REFUSED, writing
+from licfsm.cli.output import REFUSED, interruptible, writing
 from licfsm.errors import InvalidValue, LicfsmError
 from licfsm.key import clean_text, valid_id
 
@@ -86,7 +84,7 @@ def devserver(context: click.Context, port: int, host: str, folder: Path | None,
     if context.invoked_subcommand is not None:
         return
     happened: queue.Queue[Any] = queue.Queue()
-    with writing(), _interruptible():
+    with writing(), interruptible():
         with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
             try:
                 server = stack.enter_context(_started(happened, host=host, port=port, folder=folder))
@@ -192,17 +190,6 @@ def _is_own(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Take the wish to end for an interruption, also where whoever started this has ignored it (``&`` in a script)."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # ---------------------------------------------------------------------------------------------- running

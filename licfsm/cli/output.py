@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Final
 
 import click
 
-__all__ = ["FAILED", "REFUSED", "writing"]
+__all__ = ["FAILED", "REFUSED", "interruptible", "writing"]
 
 FAILED: Final = 1
 """Exit status: what was asked for does not hold, or could not be had."""
@@ -38,3 +39,21 @@ def writing() -> Iterator[None]:
             # What is left in the buffer goes nowhere, or Python would complain of it once more at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(REFUSED)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Take the wish to end for an interruption, so that all is put away: SIGTERM, and a terminal that is closed.
+
+    So it is where whoever started this has ignored an interruption (``&`` in a script), but not with ``nohup``.
+    """
+    wishes = [signal.SIGINT, signal.SIGTERM]
+    closed = getattr(signal, "SIGHUP", None)
+    if closed and signal.getsignal(closed) != signal.SIG_IGN:
+        wishes.append(closed)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in wishes}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -254,8 +254,8 @@ def _table(*columns: str | Text) -> Table:
     return table
 
 
-def account_table(result: Replay) -> Table:
-    """Lay out an account: what happened when, and both states where they change."""
+def account_table(result: Replay, *, brief: bool = False) -> Table:
+    """Lay out an account: what happened when, and both states where they change; notices by name if ``brief``."""
     zone = result.story.key.zone
     table = _table("time", "what happened", "entitlement", "auto update")
     table.columns[1].ratio = 1
@@ -264,7 +264,8 @@ def account_table(result: Replay) -> Table:
     for told in account(result):
         row = (when(told.at, zone), told.entitlement, told.auto_update)
         cells = [now if now != then else "" for now, then in zip(row, before, strict=True)]
-        table.add_row(cells[0], Text(told.text, _STYLES[told.kind]), cells[1], cells[2])
+        text = (brief and told.brief) or told.text
+        table.add_row(cells[0], Text(text, _STYLES[told.kind]), cells[1], cells[2])
         before = row
     return table
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, Self
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -21,7 +22,7 @@ from licfsm.demo.host import JOBS, BackupHost, Job
 from licfsm.demo.mailbox import Mailbox
 from licfsm.host.manager import LicenseManager
 from licfsm.host.values import JournalEntry, Status
-from licfsm.lifecycle import CHECKING, ENTITLEMENT
+from licfsm.lifecycle import AUTO_UPDATE_DISABLED, CHECKING, ENTITLEMENT
 from licfsm.scenario.replay import Replay
 from licfsm.web.devserver import DevServer
 
@@ -32,6 +33,7 @@ START: Final = "2025-02-01T09:00"
 END: Final = "2025-04-01T00:00"
 POLICY: Final = "veeam-9"
 TARGETS: Final = ("backup server", "Enterprise Manager")
+_SERVER: Final = "license server"
 
 
 class Act(NamedTuple):
@@ -43,16 +45,20 @@ class Act(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """The license server was asked, and what came of it."""
+    """The license server was asked, and what came of it; ``last`` where automatic update gave up with it."""
 
     at: int
     failed: bool
     said: str
     next_at: int | None
+    last: bool
 
 
 class Repeated(NamedTuple):
-    """It was asked so many times more, from ``at`` to ``until``, with the same end, and so often that was mailed."""
+    """It was asked so many times more, from ``at`` to ``until``, with the same end.
+
+    So often a failure was mailed again that had been mailed before.
+    """
 
     at: int
     until: int
@@ -96,13 +102,23 @@ class Mailed(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The end: how the license stands, what happened to it, how much was mailed, and which targets hold its key."""
+    """The end.
+
+    Attributes:
+        status: how the license stands.
+        result: what happened to it.
+        mails: how much was mailed.
+        held: which targets hold its key.
+        always: which jobs could run whenever one looked.
+
+    """
 
     at: int
     status: Status
     result: Replay
     mails: int
     held: list[tuple[str, bool]]
+    always: list[str]
 
 
 Told = Act | Checked | Repeated | Written | Moved | Jobs | Mailed | Ended
@@ -118,6 +134,7 @@ class Play:
     """
 
     tell: Callable[[Told], None]
+    folder: Path
     clock: ManualClock
     server: DevServer
     mailbox: Mailbox
@@ -129,7 +146,8 @@ class Play:
     _repeated: Repeated = _NEVER
     _auto_update: str = "Off"
     _mails: int = 0
-    _subject: str = ""
+    _subjects: set[str] = attrs.Factory(set)
+    _refused: set[str] = attrs.Factory(set)
 
     @classmethod
     @contextmanager
@@ -143,7 +161,8 @@ class Play:
         """
         clock = ManualClock(START)
         with ExitStack() as stack:
-            server = stack.enter_context(DevServer(clock=clock.now_ms))
+            server = DevServer(folder=folder / _SERVER, clock=clock.now_ms)
+            stack.callback(lambda: play.server.stop())  # noqa: PLW0108 - the one that runs then
             mailbox = stack.enter_context(Mailbox())
             address, port = mailbox.address
             targets = {name: folder / name / "license.lic" for name in TARGETS}
@@ -172,21 +191,23 @@ class Play:
                     clock=clock,
                 )
             )
-            play = cls(tell, clock, server, mailbox, manager, BackupHost(manager), targets)
+            play = cls(tell, folder, clock, server, mailbox, manager, BackupHost(manager), targets)
             manager.subscribe(play.hear)
             yield play
 
     # ------------------------------------------------------------------------------------ the story
 
-    def run(self) -> None:
-        """Live through the two months."""
+    def run(self) -> Ended:
+        """Live through the two months; gives the end, which is told as well."""
         for when, title, text, happens in self._acts():
             self._run_to(when)
             self._tell(Act(self.clock.now_ms(), title, " ".join(text.split())))
             happens()
             self._look()
         self._run_to(END)
-        self._tell(self._ended())
+        end = self._ended()
+        self._tell(end)
+        return end
 
     def _acts(self) -> list[tuple[str, str, str, Callable[[], object]]]:
         share = self.targets["Enterprise Manager"].parent
@@ -194,7 +215,7 @@ class Play:
             (
                 START,
                 "The product is set up, without a license",
-                "What is free works, and nobody is ever refused a restore.",
+                "Nightly backup and replication need a license; file copy is free, and a restore always works.",
                 lambda: None,
             ),
             (
@@ -206,30 +227,30 @@ class Play:
             (
                 "2025-02-01T10:15",
                 "The administrator switches automatic update on",
-                """The license server is asked at once, then once a week, and once a day from seven days before the
-                expiration date. (What remains is counted with the last day: on 7 February there are 8.)""",
+                """The license server is asked at once, then once a week, and from 7 February on, seven days before the
+                expiration date, once a day.""",
                 self.manager.enable_auto_update,
             ),
             (
                 "2025-02-12T08:00",
                 "The license server goes down",
-                "It is asked the next time on 13 February. From then on it is tried again every 60 minutes.",
-                lambda: self.server.fault("outage"),
+                """It is asked the next time on 13 February, and from then on every 60 minutes. This product mails a
+                failure that goes on once a day, after a week once a week; veeam-9 by itself mails every failure.""",
+                self.server.stop,
             ),
             (
                 "2025-02-18T10:30",
                 "The license server is back, but it cannot make keys",
-                """It answers "General license key generation error has occurred", and is asked again every 24 hours:
-                until the end of 14 March, for as many days after the expiration date as February has. Then it is asked
-                one last time, and automatic update gives up.""",
-                lambda: self.server.fault("generation_failed"),
+                """It says so, and is asked again every 24 hours, until the end of 14 March: 28 days after the expiration
+                date, as many as its month has. Grace is another clock: it ends with 16 March.""",
+                self._bring_back,
             ),
             (
                 "2025-03-20T09:30",
-                "The vendor has mended the server and sells another year",
-                """The administrator switches automatic update on again, which asks at once. The new key is in force with
-                its arrival. It goes to the backup server, and to the Enterprise Manager, whose shared folder cannot be
-                reached just now.""",
+                "The vendor mends the server and renews the license",
+                """The administrator switches automatic update on again, which asks at once. The new key is good for a
+                year from the old expiration date. It goes to the backup server, and to the Enterprise Manager, whose
+                shared folder cannot be reached just now.""",
                 self._renew,
             ),
             (
@@ -243,6 +264,11 @@ class Play:
     def _install(self) -> None:
         key = self.server.issue(LICENSE, expires="2025-02-14", product="Example Backup", holder="ACME")
         self.manager.install(key.signed)
+
+    def _bring_back(self) -> None:
+        port = urlsplit(self.server.url).port or 0
+        self.server = DevServer(folder=self.folder / _SERVER, port=port, clock=self.clock.now_ms)
+        self.server.fault("generation_failed")
 
     def _renew(self) -> None:
         share = self.targets["Enterprise Manager"].parent
@@ -267,6 +293,7 @@ class Play:
         self.manager.tick()
         now = self.clock.now_ms()
         jobs = self.host.jobs()
+        self._refused.update(job.name for job in jobs if not job.runs)
         shown = [(job.runs, bool(job.warning)) for job in jobs]
         if shown != self._told_jobs:
             self._told_jobs = shown
@@ -274,10 +301,10 @@ class Play:
         for mail in self.mailbox.mails[self._mails :]:
             self._mails += 1
             subject = str(mail["Subject"]).strip()
-            if subject == self._subject:
+            if subject in self._subjects:
                 self._repeat(now, mails=1)
             else:
-                self._subject = subject
+                self._subjects.add(subject)
                 self._tell(Mailed(now, subject))
 
     def hear(self, entry: JournalEntry) -> None:
@@ -286,7 +313,8 @@ class Play:
         if entry.event in {"target_written", "target_failed"}:
             self._tell(Written(at, entry.details["target"], entry.event == "target_written"))
         if entry.outcome:
-            self._hear_check(at, entry.outcome)
+            gave_up = any(move.target == AUTO_UPDATE_DISABLED for move in entry.transitions)
+            self._hear_check(at, entry.outcome, last=gave_up)
         for move in entry.transitions:
             if move.region == ENTITLEMENT:
                 self._tell(Moved(at, move.region, move.source, move.target, self.manager.status().text))
@@ -296,15 +324,18 @@ class Play:
                 if before != move.target:
                     self._tell(Moved(at, move.region, before, move.target, self.manager.status().text))
 
-    def _hear_check(self, at: int, outcome: str) -> None:
-        if outcome == self._outcome:
+    def _hear_check(self, at: int, outcome: str, *, last: bool) -> None:
+        if outcome == self._outcome and not last:
             self._repeat(at, times=1)
             return
-        self._outcome = outcome
+        said = "the same answer"
         (session,) = self.manager.sessions(limit=1)
+        if outcome != self._outcome:
+            said = "a new license key, verified and in force" if outcome == "new_key" else session.messages[-1]
+        self._outcome = outcome
         next_check = self.manager.status().next_check
         next_at = None if next_check is None else instants.to_ms(next_check)
-        self._tell(Checked(at, session.result == "failed", ": ".join(session.messages[-2:]), next_at))
+        self._tell(Checked(at, session.result == "failed", said, next_at, last))
 
     def _tell(self, told: Told) -> None:
         """Tell something, after how often the same had happened before it."""
@@ -324,4 +355,5 @@ class Play:
         for name, path in self.targets.items():
             held.append((name, path.exists() and newest == path.read_text(encoding="ascii").strip()))
         now = self.clock.now_ms()
-        return Ended(now, self.manager.status(), self.manager.recorded(), len(self.mailbox.mails), held)
+        always = [name for name in JOBS if name not in self._refused]
+        return Ended(now, self.manager.status(), self.manager.recorded(), len(self.mailbox.mails), held, always)

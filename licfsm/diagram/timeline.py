@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -46,7 +47,9 @@ _DEADLINES: Final = {
     "grace_until": "grace ends",
     "retry_until": "retrying ends",
 }
-_ACTORS: Final = {"server": "server's answer", "world": "world", "host": "host"}
+_LAST_DAYS: Final = frozenset({"expires", "grace ends", "retrying ends"})
+"""Of these, people know the last day, not the midnight that ends it."""
+_ACTORS: Final = {"server": "server's answer", "world": "world", "host": "host", "target": "targets"}
 _SHORT: Final = {"AutoUpdateDisabled": "Disabled"}
 _NARROWEST_BAR: Final = 5.0
 _TICKS_CLOSE: Final = 4.5
@@ -87,6 +90,9 @@ def draw_timeline(result: Replay, path: Path) -> None:
     try:
         part.write_text(text, encoding="utf-8", newline="\n")
         part.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # nobody asked for the other one
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -284,7 +290,8 @@ class _Layout:
         left, right = max(min(bins), self.start), min(max(bins) + stretch, self.end)
         for begin, events in bins.items():
             begun, ended = max(begin, left), min(begin + stretch, right)
-            what = f"{len(events)} × {clipped(events[0].what, 200)}"
+            kinds = Counter(event.what for event in events)
+            what = joined([f"{times} × {clipped(kind, 200)}" for kind, times in kinds.items()], most=4, longest=800)
             top = bottom - each * len(events)
             style = f"many: {events[0].style}"
             self.scene.boxes.append(Box(begun, ended, top, bottom, style, self.span(events), what))
@@ -398,7 +405,10 @@ class _Layout:
             of_style = [event for event in events if event.style == style]
             for group in together(of_style, self.ms(1.5)):
                 words = joined([event.what for event in group])
-                day = self.when(group[0].at).removesuffix(" 00:00")
+                day = self.when(group[0].at)
+                if day.endswith(" 00:00"):
+                    ends = _LAST_DAYS.issuperset(event.what for event in group)
+                    day = f"after {self.when(group[0].at - 1)[:10]}" if ends else day[:10]
                 aside = " (replaced)" if style == "replaced deadline" else ""
                 lines.append((group[0].x, style, f"{words} {day}{aside}", (self.span(group), words + aside)))
         return lines

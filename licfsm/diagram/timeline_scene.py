@@ -56,6 +56,7 @@ FILLS: Final = {
     "host": _PURPLE,
     "server": _SKY,
     "world": _YELLOW,
+    "target": _GREEN,
     "not as expected": "#c00000",
     "many: good check": "#8cc4e8",
     "many: failed check": "#f2a77c",
@@ -75,6 +76,7 @@ SHAPES: Final = {
     "host": "triangle-right",
     "server": "square",
     "world": "diamond",
+    "target": "circle",
     "not as expected": "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z",
 }
 _LEGEND: Final = {
@@ -89,6 +91,7 @@ _LEGEND: Final = {
     "host": "host",
     "server": "server",
     "world": "world",
+    "target": "key written to a target",
     "asleep": "host asleep",
     "deadline": "deadline",
     "replaced deadline": "deadline of a replaced key or policy",

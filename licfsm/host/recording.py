@@ -61,6 +61,8 @@ def recorded(
             result.trace.append(Action(at, at, "world", f"policy: {event.policy.name}"))
         elif isinstance(event, ev.ClockStepped) and not event.interrupted:
             result.trace.append(Action(at, at, "world", "clock:", at))
+        elif isinstance(event, ev.TargetWritten):  # that it could not be is told by a notice
+            result.trace.append(Action(at, at, "target", f"{event.target} written"))
         result.trace.extend(lines_of(effects, at, at))
         last = result.in_force[-1]
         if (lic.key, lic.policy) != (last.key, last.policy):

@@ -31,6 +31,7 @@ class Told:
         kind: ``check``, ``failure``, ``change``, ``notice``, ``action``.
         mails: how many mails went out with it.
         said: what was notified of a failed check; the account does not show it, the check's outcome says as much.
+        brief: the text of a notice in fewer words; empty where there are none.
 
     """
 
@@ -41,6 +42,7 @@ class Told:
     kind: str
     mails: int = 0
     said: str = ""
+    brief: str = ""
 
 
 def account(result: Replay) -> list[Told]:
@@ -90,8 +92,11 @@ def _told(result: Replay) -> Iterator[Told]:
             if line.name == "update_failed" and last_check and last_check.at == line.at:
                 last_check.mails += line.channel == "mail"
                 last_check.said = line.text
-            elif words := _notice(lines, place, line):
-                yield Told(line.at, words, entitlement, auto_update, "notice", int(line.channel == "mail"))
+            elif _tells(lines, place, line):
+                told = Told(line.at, f"{line.channel}: {line.text}", entitlement, auto_update, "notice")
+                yield attrs.evolve(
+                    told, mails=int(line.channel == "mail"), brief=f"{line.channel}: {line.name.replace('_', ' ')}"
+                )
         else:
             words = line.words(lambda moment: when(moment, result.story.key.zone))
             yield Told(line.at, f"{line.kind}: {words}", entitlement, auto_update, "action")
@@ -108,19 +113,16 @@ def _undisturbed(lines: list[Line], place: int) -> bool:
     return isinstance(following, Check)
 
 
-def _notice(lines: list[Line], place: int, line: Notification) -> str:
-    """Tell a notice once: by the mail if it was mailed, else by the report; the log stays silent."""
-    if line.channel == "mail":
-        return f"mail: {line.text}"
-    if line.channel == "report":
-        following = lines[place + 1] if place + 1 < len(lines) else None
-        mailed = isinstance(following, Notification) and (following.channel, following.name, following.at) == (
-            "mail",
-            line.name,
-            line.at,
-        )
-        return "" if mailed else f"report: {line.text}"
-    return ""
+def _tells(lines: list[Line], place: int, line: Notification) -> bool:
+    """Say whether a notice is told here: by the mail if it was mailed, else by the report; the log stays silent."""
+    if line.channel != "report":
+        return line.channel == "mail"
+    following = lines[place + 1] if place + 1 < len(lines) else None
+    return not isinstance(following, Notification) or (following.channel, following.name, following.at) != (
+        "mail",
+        line.name,
+        line.at,
+    )
 
 
 def folded(lines: list[Told], zone: pendulum.Timezone) -> Iterator[Told]:

@@ -74,6 +74,29 @@ class TestPlay:
         for words in ("expires in 8 days", "auto-update failed", "30 days of grace", "has been disabled", "only free"):
             assert words in subjects
 
+    def test_pulls_the_server(self, told: list[Told]) -> None:
+        """While it is down there is none: the connection is refused, and nothing answers."""
+        failed = [line.said for line in told if isinstance(line, Checked) and line.failed]
+        assert "refused the connection" in failed[0]
+
+    def test_asks_one_last_time(self, told: list[Told]) -> None:
+        """At the end of 14 March, after 24 questions more in as many days: 19 February to 14 March, both counted."""
+        (last,) = [place for place, line in enumerate(told) if isinstance(line, Checked) and line.last]
+        before, line = told[last - 1], told[last]
+        assert isinstance(before, Repeated)
+        assert isinstance(line, Checked)
+        assert (at("2025-02-19T11:00"), at("2025-03-14T11:00"), 24) == (before.at, before.until, before.times)
+        assert (at("2025-03-15T00:00"), "the same answer", None) == (line.at, line.said, line.next_at)
+
+    def test_mails_a_lasting_failure_once_a_day_and_then_once_a_week(self, told: list[Told]) -> None:
+        """By 8.2 with ``on_change``: on 13 to 18 February at 00:00, of another kind at 11:00, on seven days, twice more.
+
+        That is one first mail of each kind, and 5 and 9 more.
+        """
+        assert 5 + 9 == sum(line.mails for line in told if isinstance(line, Repeated))
+        failures = [line for line in told if isinstance(line, Mailed) and "auto-update failed" in line.subject]
+        assert [at("2025-02-13T00:00"), at("2025-02-18T11:00")] == [line.at for line in failures]
+
     def test_tells_of_every_mail(self, told: list[Told]) -> None:
         """What is mailed again and again is counted; the mailbox has no other."""
         end = told[-1]
@@ -87,3 +110,4 @@ class TestPlay:
         assert isinstance(end, Ended)
         assert "Valid (320 days until expiration)" == end.status.text
         assert [("backup server", True), ("Enterprise Manager", True)] == end.held
+        assert ["file copy", "restore"] == end.always

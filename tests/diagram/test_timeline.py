@@ -93,7 +93,7 @@ def test_the_picture_names_all_it_shows(lived: Lived, tmp_path: Path) -> None:
         "grace started",
         "1 mail, 1 report",
         "enable",
-        "expires 2025-02-15",
+        "expires after 2025-02-14",
         "good check",
     } <= set(shown)
 
@@ -162,6 +162,32 @@ def test_a_mail_for_every_retry_is_density_too(lived: Lived) -> None:
     assert max(box.bottom for box in mails) < min(box.top for box in reports)
 
 
+def test_density_tells_of_every_kind_in_it(lived: Lived) -> None:
+    """Of the questions from 00:00 to 03:00 on 20 February, the last one fails otherwise."""
+    entry = "at: 2025-02-20T02:30, server: generation_failed"
+    scene = scene_of(lived(*RETRY, entry, start="2025-02-15", until="2025-03-15"))
+    (bar,) = [box for box in scene.boxes if box.style == "many: report" and box.when.startswith("2025-02-20 00:00")]
+
+    assert re.fullmatch("3 × report: .*could not be reached, 1 × report: .*generation error.*", bar.what)
+
+
+def test_midnights_are_told_by_the_day_before_only_where_all_end(lived: Lived) -> None:
+    """What begins on a day begins at its midnight; what ends with a day is named by that day (1.1)."""
+    shown = words(scene_of(lived(start="2025-02-01", until="2025-03-20")))
+
+    assert {"expires after 2025-02-14", "retrying ends after 2025-03-14", "grace ends after 2025-03-16"} <= set(shown)
+    assert "announced, Expiring begins 2025-02-07" in shown
+
+
+def test_a_picture_that_cannot_be_written_is_named(lived: Lived, tmp_path: Path) -> None:
+    """By its own name, not by that of its draft."""
+    picture = tmp_path / "nowhere" / "picture.svg"
+    with pytest.raises(FileNotFoundError) as caught:
+        draw_timeline(lived(), picture)
+
+    assert str(picture) == caught.value.filename
+
+
 def test_mail_and_report_differ_by_shape(lived: Lived) -> None:
     """One mail and one report lie above each other, each with its text."""
     scene = scene_of(lived(start="2025-02-14T12:00", until="2025-02-14T13:00"))
@@ -180,7 +206,7 @@ def test_times_are_the_zones(lived: Lived, tmp_path: Path) -> None:
 
     assert 1739178000000 == scene.start  # 2025-02-10T09:00 as if it were UTC
     assert "2025-02-10 09:00" == scene.ticks[0].when
-    assert "expires 2025-02-15" in words(scene)
+    assert "expires after 2025-02-14" in words(scene)
     assert "Feb 11" in texts(svg_of(result, tmp_path))
 
 
@@ -194,7 +220,7 @@ def test_deadlines_at_one_instant_share_a_line(lived: Lived) -> None:
     license_ = "{id: ACME-1, type: subscription, expires: 2025-04-10}"
     scene = scene_of(lived(start="2025-05-01", until="2025-06-01", license=license_))
 
-    assert ["grace ends, retrying ends 2025-05-11"] == [text for text in words(scene) if "ends" in text]
+    assert ["grace ends, retrying ends after 2025-05-10"] == [text for text in words(scene) if "ends" in text]
 
 
 def test_labels_of_deadlines_keep_apart(lived: Lived) -> None:
@@ -232,7 +258,7 @@ def test_labels_of_replaced_keys_give_way(lived: Lived) -> None:
     assert 20 == len(scene.deadlines)  # 24, of which four fall on the expiry of the next key
     assert [] == [text for text in words(scene) if "(replaced)" in text]
     assert {"deadline", "replaced deadline"} == {line.style for line in scene.deadlines}
-    assert "grace ends, retrying ends 2025-10-02" in words(scene)  # 1 September + 30 days, to the end of that day
+    assert "grace ends, retrying ends after 2025-10-01" in words(scene)  # 1 September + 30 days, to the end of that day
 
 
 def test_a_sleeping_host_is_a_band_through_all_rows(lived: Lived) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 import licfsm
+from licfsm import instants
 from licfsm.diagram.timeline import scene_of
 from licfsm.scenario.account import account
 from licfsm.scenario.replay import Action, Check, Notification, Transition
@@ -39,6 +40,20 @@ class TestRecorded:
         """Both installs and the switching on, with their times."""
         actions = [line for line in life(license_world).recorded().trace if isinstance(line, Action)]
         assert ["install", "enable", "install"] == [line.action for line in actions]
+
+    def test_tells_which_targets_were_written(self, license_world: Callable, tmp_path: Path) -> None:
+        """Each time that one took a key; where it did not, a notice says so."""
+        away = tmp_path / "away"
+        targets = {"plant": tmp_path / "{license}.lic", "office": away / "{license}.lic"}
+        world = license_world("veeam-9", start="2025-02-10", targets=targets)
+        world.install(expires="2025-02-14")
+        world.run(until="2025-02-10T02:30")
+        away.mkdir()
+        world.run(until="2025-02-10T03:30")
+        lines = [line for line in world.manager.recorded().trace if isinstance(line, Action) and line.kind == "target"]
+        assert [("02-10T00:00", "plant written"), ("02-10T03:00", "office written")] == [
+            (instants.isoformat(line.at)[5:16], line.action) for line in lines
+        ]
 
     def test_tells_what_was_mailed(self, license_world: Callable) -> None:
         """The account can count the mails as those of a scenario."""
