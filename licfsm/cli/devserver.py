@@ -21,7 +21,8 @@ from licfsm.errors import InvalidValue, LicfsmError
 from licfsm.key import clean_text, valid_id
 
 if TYPE_CHECKING:
-    from licfsm.web.devserver import DevServer, Entry
+    from licfsm.web.devserver import DevServer
+    from licfsm.web.log import Entry
 
 __all__ = ["devserver"]
 

@@ -1,8 +1,9 @@
 """A license server for trying things out: real HTTPS, real signatures, and every fault on command.
 
 It keeps the protocol of `licfsm.protocol` as a server must: it trusts nobody's question but one that a key of its own
-vouches for, answers no nonce twice, and signs what it says. What goes wrong on command is in `faults`; what can be
-told to it in words, in `commands`; how bytes come onto the wire, in `serving`.
+vouches for, answers no nonce twice, and signs what it says: `answering`. What goes wrong on command is in `faults`; what
+can be told to it in words, in `commands`, and by another process, in `commanding`; how bytes come onto the wire, in
+`serving`.
 
 In a test::
 
@@ -16,88 +17,38 @@ In a test::
 from __future__ import annotations
 
 import contextlib
-import hmac
-import ipaddress
 import json
-import secrets
 import socket
 import ssl
 import tempfile
-import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import attrs
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from licfsm import instants
-from licfsm.adapters.answers import (
-    AskedQuestion,
-    SignedAnswer,
-    sign_answer,
-    write_answer,
-)
 from licfsm.adapters.clock import SystemClock
-from licfsm.adapters.encoding import json_object
 from licfsm.adapters.key_pairs import SigningKey
-from licfsm.errors import InvalidValue, KeyRejected, LicfsmError
+from licfsm.errors import InvalidValue
 from licfsm.key import LicenseKey, clean_text
 from licfsm.web import commands
+from licfsm.web.answering import Answering
 from licfsm.web.certificates import CA_FILE, Authority, write_private
-from licfsm.web.control import CONTROL_FILE, CONTROL_NAME, MOST_TOLD, running_in
-from licfsm.web.faults import SIGNED, Fault, Faults
-from licfsm.web.issuing import KEYS_FOLDER, SUFFIX, Issuer, key_path, other_id
+from licfsm.web.commanding import Commanding
+from licfsm.web.control import CONTROL_FILE, CONTROL_NAME, running_in
+from licfsm.web.faults import Fault, Faults
+from licfsm.web.issuing import KEYS_FOLDER, SUFFIX, Issuer
+from licfsm.web.log import Entry, Log
 from licfsm.web.serving import Serving, listen
-from licfsm.web.wire import Broken, Drip, Refused, asked_question, body_of, json_response
 
-__all__ = ["SIGNING_FILE", "TRUST_FILE", "DevServer", "Entry"]
+__all__ = ["SIGNING_FILE", "TRUST_FILE", "DevServer"]
 
 SIGNING_FILE: Final = "signing-key.json"
 TRUST_FILE: Final = "trust.json"
 
-_MESSAGES: Final = {
-    "generation_failed": "General license key generation error has occurred",
-    "unsupported_type": "This license type has no automatic update",
-    "contract_terminated": "The contract has been terminated",
-}
-_OVERSIZED: Final = 1024 * 1024
-_LOGGED: Final = 10_000
-_NONCES: Final = 10_000
 _WRONG_HOST: Final = "elsewhere.example"
-_ELSEWHERE: Final = "/elsewhere"
-_JOSE: Final = "application/jose"
-_STATUS: Final = {"outage": 503, "refuse": 403, "rate": 429}
-
-
-@attrs.frozen(kw_only=True)
-class Entry:
-    """One thing that came to the server.
-
-    Attributes:
-        number: counted from 1.
-        at: when, in milliseconds by the server's clock.
-        license: the license's id; empty where the server did not learn it.
-        stage: ``check``, ``download``, ``other``, or ``tls`` for a connection that a fault of TLS befell.
-        said: the outcome that was signed, or in some words what came of it.
-        fault: the fault that was commanded; empty where none was.
-        status: that of HTTP; None where no answer was sent, or not all of it.
-
-    """
-
-    number: int
-    at: int
-    license: str
-    stage: str
-    said: str
-    fault: str
-    status: int | None
 
 
 class DevServer:
@@ -139,12 +90,10 @@ class DevServer:
     ) -> None:
         """Start."""
         self.clock = clock or SystemClock().now_ms
-        self._watch = watch
         self._faults = Faults()
-        self._lock = threading.Lock()
-        self._log: deque[Entry] = deque(maxlen=_LOGGED)
-        self._count = 0
-        self._nonces: dict[str, None] = {}
+        self._log = Log(self._now, watch)
+        commanding = Commanding(self)
+        self.token = commanding.token
         with contextlib.ExitStack() as stack:
             self.folder = _folder(stack, folder)
             self.ca = self.folder / CA_FILE
@@ -155,9 +104,12 @@ class DevServer:
             self.url = _url(listener)
             self._names = _names(host)
             self._contexts = {"": self._authority.context(self._names)}
-            self._serving = Serving(self._app(), listener, self._contexts[""], self._context)
+            answering = Answering(self._issuer, self._faults, self._log, self._now)
+            app = Starlette(
+                routes=answering.routes + commanding.routes, exception_handlers={HTTPException: answering.lost}
+            )
+            self._serving = answering.serving = Serving(app, listener, self._contexts[""], self._context)
             stack.callback(self._serving.stop)
-            self.token = secrets.token_urlsafe(24)
             told = {"version": 1, "url": self.url, "token": self.token}
             control = self.folder / CONTROL_FILE
             write_private(control, json.dumps(told) + "\n")
@@ -207,8 +159,11 @@ class DevServer:
     @property
     def log(self) -> list[Entry]:
         """What came to the server, in order; of many entries the last 10,000."""
-        with self._lock:
-            return list(self._log)
+        return self._log.entries
+
+    def _now(self) -> int:
+        """Tell the time by the clock that is set now."""
+        return self.clock()
 
     # ------------------------------------------------------------------------------------------ what it is told
 
@@ -298,7 +253,7 @@ class DevServer:
         """Choose what a connection is secured with; commands come under a name of their own, and always in."""
         fault = None if name == CONTROL_NAME else self._faults.take("tls")
         if fault:
-            self._note("", "tls", fault.name, fault, None)
+            self._log.note("", "tls", fault.name, fault.name, None)
         return self._contexts[fault.name if fault else ""]
 
     def _broken(self, name: str) -> ssl.SSLContext:
@@ -307,202 +262,6 @@ class DevServer:
         if name == "unknown_ca":
             return Authority.generate().context(self._names)
         return self._authority.context(self._names, expired=True)
-
-    # ------------------------------------------------------------------------------------------ HTTP
-
-    def _app(self) -> Starlette:
-        return Starlette(
-            routes=[
-                Route("/v1/check", self._check, methods=["POST"]),
-                Route(f"{_ELSEWHERE}/v1/check", self._check_elsewhere, methods=["POST"]),
-                Route("/v1/keys/{name}", self._download, methods=["GET"]),
-                Route("/control/tell", self._control_tell, methods=["POST"]),
-                Route("/control/state", self._control_state, methods=["GET"]),
-                Route("/control/log", self._control_log, methods=["GET"]),
-            ],
-            exception_handlers={HTTPException: self._lost},
-        )
-
-    async def _check(self, request: Request) -> Response:
-        asked: AskedQuestion | Refused
-        try:
-            asked = await asked_question(request)
-        except Refused as error:
-            asked = error
-        license_id = asked.license if isinstance(asked, AskedQuestion) else ""
-        fault = self._faults.take("check", license_id or None)
-        if fault and (unheard := self._without_an_answer(fault, license_id)):
-            return unheard
-        return self._refuse("", asked, fault) if isinstance(asked, Refused) else self._answered(asked, fault)
-
-    async def _check_elsewhere(self, request: Request) -> Response:
-        """Answer as if nothing went wrong: who follows a redirect is found out by it."""
-        try:
-            return self._answered(await asked_question(request), None)
-        except Refused as error:
-            return self._refuse("", error, None)
-
-    def _answered(self, question: AskedQuestion, fault: Fault | None) -> Response:
-        """Answer a question by its merits, and bring about what goes wrong with the answer."""
-        try:
-            answer = self._answer(question)
-        except Refused as error:
-            return self._refuse(question.license, error, fault)
-        if fault:
-            return self._with_a_fault(answer, fault)
-        self._note(question.license, "check", answer.outcome, None, 200)
-        return json_response(write_answer(sign_answer(answer, self.signing)))
-
-    def _answer(self, question: AskedQuestion) -> SignedAnswer:
-        """Find the answer that is right, or refuse the question."""
-        try:
-            installed = self._issuer.trust.verify(question.key)
-        except KeyRejected as error:
-            raise Refused(403, f"the installed key is not genuine: {error}") from None
-        if installed.id != question.license:
-            raise Refused(403, "the installed key is another license's")
-        newest = self._issuer.newest.get(question.license)
-        if newest is None:
-            raise Refused(404, "no such license")
-        with self._lock:
-            if question.nonce in self._nonces:
-                raise Refused(409, "the nonce was used before")
-            self._nonces[question.nonce] = None
-            if len(self._nonces) > _NONCES:
-                del self._nonces[next(iter(self._nonces))]
-        told = SignedAnswer(question.license, question.nonce, self.clock(), "up_to_date")
-        if newest.signed == installed.signed or newest.issued_at < installed.issued_at:
-            return told
-        return attrs.evolve(told, outcome="new_key", key=key_path(newest))
-
-    def _without_an_answer(self, fault: Fault, asked: str) -> Response | None:
-        """Do what goes wrong whatever was asked; None where a fault needs an answer."""
-        name = fault.name
-        if name in _STATUS:
-            return self._refuse(asked, Refused(_STATUS[name], "simulated, on command"), fault)
-        if name == "redirect":
-            self._note(asked, "check", name, fault, 307)
-            return Response(status_code=307, headers={"Location": f"{self.url}{_ELSEWHERE}/v1/check"})
-        if name == "garbage":
-            self._note(asked, "check", name, fault, 200)
-            return json_response(b'{"answer": "this is no JSON')
-        if name in {"hang", "reset"}:
-            self._note(asked, "check", name, fault, None)
-            return Broken(self._serving, b"", reset=name == "reset", hang=name == "hang")
-        return None
-
-    def _with_a_fault(self, answer: SignedAnswer, fault: Fault) -> Response:
-        """Answer, but with something that is wrong."""
-        signing, name, asked = self.signing, fault.name, answer.license
-        if name in SIGNED:
-            answer = attrs.evolve(answer, outcome=name, key="", message=_MESSAGES[name])
-        elif name == "wrong_key":
-            signing = SigningKey.generate()
-        elif name == "wrong_nonce":
-            answer = attrs.evolve(answer, nonce=secrets.token_urlsafe(32))
-        elif name == "wrong_license":
-            answer = attrs.evolve(answer, license=other_id(asked))
-        body = write_answer(sign_answer(answer, signing))
-        self._note(asked, "check", answer.outcome, fault, None if name == "truncated" else 200)
-        if name == "truncated":
-            return Broken(self._serving, body)
-        if name == "drip":
-            return Drip(body, fault.every)
-        return json_response(body[:-1] + b',"x-filler":"' + b"x" * _OVERSIZED + b'"}' if name == "oversized" else body)
-
-    async def _download(self, request: Request) -> Response:
-        key = self._issuer.at_path(request.url.path)
-        if key is None:
-            return self._refuse("", Refused(404, "no such key"), None, "download")
-        fault = self._faults.take("download", key.id)
-        name = fault.name if fault else ""
-        if name == "download_missing":
-            return self._refuse(key.id, Refused(404, "simulated, on command"), fault, "download")
-        cut = name == "download_truncated"
-        self._note(key.id, "download", "the new key", fault, None if cut else 200)
-        if cut:
-            return Broken(self._serving, key.signed.encode(), media_type=_JOSE)
-        sent = self._issuer.foreign(key) if name == "download_other" else key
-        return Response(sent.signed, media_type=_JOSE)
-
-    async def _lost(self, request: Request, error: Exception) -> Response:
-        """Refuse what is neither a check nor a download."""
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        headers = error.headers if isinstance(error, HTTPException) else None
-        if not request.url.path.startswith("/control/"):
-            self._note("", "other", clean_text(f"{request.method} {request.url.path}")[:64], None, status)
-        return JSONResponse({"error": "there is nothing of that kind here"}, status, headers)
-
-    def _refuse(self, asked: str, refused: Refused, fault: Fault | None, stage: str = "check") -> Response:
-        self._note(asked, stage, refused.why, fault, refused.status)
-        return JSONResponse({"error": refused.why}, refused.status, fault.headers if fault else None)
-
-    def _now(self) -> int:
-        """Tell the time by the clock that is set now."""
-        return self.clock()
-
-    def _note(self, asked: str, stage: str, said: str, fault: Fault | None, status: int | None) -> None:
-        now, told = self.clock(), fault.name if fault else ""
-        with self._lock:
-            self._count += 1
-            entry = Entry(number=self._count, at=now, license=asked, stage=stage, said=said, fault=told, status=status)
-            self._log.append(entry)
-        if self._watch:
-            self._watch(entry)
-
-    # ------------------------------------------------------------------------------------------ commands over HTTP
-
-    def _barred(self, request: Request) -> Response | None:
-        """Refuse who comes from another machine, or does not show the token."""
-        client, (here, _) = request.client, request.scope["server"]
-        if client is None or not (client.host == here or ipaddress.ip_address(client.host).is_loopback):
-            return JSONResponse({"error": "commands come from this machine only"}, 403)
-        shown = request.headers.get("authorization", "").encode()
-        if not hmac.compare_digest(shown, f"Bearer {self.token}".encode()):
-            return JSONResponse({"error": "the token is missing or wrong"}, 401, {"WWW-Authenticate": "Bearer"})
-        return None
-
-    async def _control_tell(self, request: Request) -> Response:
-        if barred := self._barred(request):
-            return barred
-        try:
-            command = json_object(await body_of(request, MOST_TOLD), "the command").get("command")
-            if not isinstance(command, str):
-                return JSONResponse({"error": 'say what to do: {"command": "help"}'}, 400)
-            return JSONResponse({"told": self.tell(command)})
-        except LicfsmError as error:
-            return JSONResponse({"error": str(error)}, 400)
-
-    async def _control_state(self, request: Request) -> Response:
-        if barred := self._barred(request):
-            return barred
-        licenses = {
-            key.id: {
-                "type": key.type,
-                "expires": key.expires and key.expires.isoformat(),
-                "issued": instants.isoformat(key.issued_at),
-                "key": key.signed,
-            }
-            for key in self.licenses.values()
-        }
-        return JSONResponse(
-            {
-                "version": 1,
-                "url": self.url,
-                "time": instants.isoformat(self.clock()),
-                "licenses": licenses,
-                "faults": [attrs.asdict(fault) for fault in self.faults],
-            }
-        )
-
-    async def _control_log(self, request: Request) -> Response:
-        if barred := self._barred(request):
-            return barred
-        after = request.query_params.get("after", "0")
-        if not (after.isascii() and after.isdecimal()):
-            return JSONResponse({"error": "after must be the number of an entry"}, 400)
-        entries = [attrs.asdict(entry) for entry in self.log if entry.number > int(after[:18])]
-        return JSONResponse({"version": 1, "entries": entries})
 
 
 # ---------------------------------------------------------------------------------------------- its folder and names

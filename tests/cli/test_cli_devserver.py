@@ -295,11 +295,11 @@ class TestRunning:
         """Requests and typed lines come in turn, to the end of what is typed; blank lines do nothing."""
         happened = queue.Queue()  # type: ignore[var-annotated]  # of all that can happen
         with DevServer(clock=lambda: 0, watch=happened.put) as server:
-            server._note("ACME-1", "check", "new_key", None, 200)
-            server._note("ACME-1", "check", "up_to_date", server.fault("drip"), 200)
-            server._note("ACME-1", "check", "simulated, on command", server.fault("outage"), 503)
-            server._note("", "tls", "wrong_host", server.fault("wrong_host"), None)
-            server._note("", "other", "GET /\x1b[31m", None, 404)
+            server._log.note("ACME-1", "check", "new_key", "", 200)
+            server._log.note("ACME-1", "check", "up_to_date", "drip", 200)
+            server._log.note("ACME-1", "check", "simulated, on command", "outage", 503)
+            server._log.note("", "tls", "wrong_host", "wrong_host", None)
+            server._log.note("", "other", "GET /\x1b[31m", "", 404)
             for line in ("ok", " ", "nonsense", None):
                 happened.put(line)
             command._run(server, happened)

@@ -6,9 +6,11 @@ from typing import Any
 import httpx
 import pytest
 from asking import Asker
+from starlette.applications import Starlette
 
 from licfsm.errors import InvalidValue
 from licfsm.key import LicenseKey
+from licfsm.web.commanding import Commanding
 from licfsm.web.control import running_in, send
 from licfsm.web.devserver import DevServer
 
@@ -84,10 +86,13 @@ def status(server: DevServer, method: str, path: str, client: str) -> int:
     """Ask the application as if from an address, with the token; the server listens on 192.0.2.80."""
     import asyncio
 
+    commanding = Commanding(server)
+
     async def ask() -> int:
-        transport = httpx.ASGITransport(server._app(), client=(client, 5))
+        app = Starlette(routes=commanding.routes)
+        transport = httpx.ASGITransport(app, client=(client, 5))
         async with httpx.AsyncClient(transport=transport, base_url="https://192.0.2.80") as http:
-            answer = await http.request(method, path, headers={"Authorization": f"Bearer {server.token}"})
+            answer = await http.request(method, path, headers={"Authorization": f"Bearer {commanding.token}"})
             return answer.status_code
 
     return asyncio.run(ask())

@@ -111,7 +111,7 @@ class TestRefusals:
 
     def test_nonces_are_forgotten(self, asker: Asker, key: LicenseKey, monkeypatch: pytest.MonkeyPatch) -> None:
         """Not every nonce ever seen is kept."""
-        monkeypatch.setattr("licfsm.web.devserver._NONCES", 1)
+        monkeypatch.setattr("licfsm.web.answering._NONCES", 1)
         answers = [asker.post(key, letter * 22) for letter in ("A", "Q", "A")]
         assert [200, 200, 200] == [answer.status_code for answer in answers]
 
@@ -248,7 +248,7 @@ class TestStartingAndStopping:
         server.fault("hang")
         failed: list[Exception] = []
         asked = threading.Event()
-        server._watch = lambda _: asked.set()
+        server._log._watch = lambda _: asked.set()
 
         def ask() -> None:
             try:
