@@ -290,10 +290,10 @@ def _answered(step: Step, event: ev.Answered) -> None:
         elif record.confirm_at != NEVER:
             record.confirm_at = NEVER
             record.latest = max(record.latest, now)
-    outcome = _outcome(step, event)
+    outcome, reason = _outcome(step, event)
     rule = step.policy.outcomes[outcome]
     record.last_outcome = outcome
-    detail = clean_text(event.detail)
+    detail = clean_text(reason or event.detail)
     step.retry_after, step.detail = event.retry_after, "" if detail == rule.text else detail
     asked, due = record.asked_at, record.asked_due
     record.asked_due = asked  # an idle license keeps one number in place of two
@@ -310,21 +310,22 @@ def _answered(step: Step, event: ev.Answered) -> None:
     step.out.append(fx.Session(record.attempt, asked, now, rule.session, messages))
 
 
-def _outcome(step: Step, event: ev.Answered) -> str:
-    """4.3: what an answer comes to against the key that is installed when it arrives (6.5)."""
+def _outcome(step: Step, event: ev.Answered) -> tuple[str, str]:
+    """4.3: what an answer comes to against the key that is installed when it arrives (6.5), and why a key is refused."""
     key, old = event.key, step.key
     if event.outcome not in OUTCOMES or (event.outcome == "new_key" and key is None):
         message = f"an answer is one of {', '.join(OUTCOMES)}, and new_key comes with its key; got {event.outcome!r}"
         raise InvalidValue(message)
     if event.outcome != "new_key" or key is None:
-        return event.outcome
+        return event.outcome, ""
     if key == old:
-        return "up_to_date"
-    if key.id != old.id or key.product != old.product or key.type not in step.policy.grace:
-        return "key_rejected"
+        return "up_to_date", ""
+    if another := _refusal(step, key, force=True):
+        return "key_rejected", another
     if key.issued_at <= old.issued_at:
-        return "up_to_date"
-    return "key_rejected" if key.expires_at < old.expires_at else "new_key"
+        return "up_to_date", ""
+    earlier = _refusal(step, key, force=False)
+    return "key_rejected" if earlier else "new_key", earlier
 
 
 def _adopt(step: Step, key: LicenseKey, attempt: int) -> None:

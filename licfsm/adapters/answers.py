@@ -118,7 +118,9 @@ def read_question(data: bytes) -> AskedQuestion:
         message = f"the question is longer than {LARGEST_QUESTION} bytes"
         raise InvalidValue(message)
     told = _fields(json_object(data, "the question"), {"license", "nonce", "key"}, set())
-    return AskedQuestion(valid_id(_text(told, "license")), _nonce(told), _text(told, "key", LARGEST))
+    return AskedQuestion(
+        valid_id(_text(told, "license")), _valid_nonce(_text(told, "nonce")), _text(told, "key", LARGEST)
+    )
 
 
 def sign_answer(answer: SignedAnswer, private: SigningKey) -> str:
@@ -155,7 +157,7 @@ def read_answer(data: bytes, trust: TrustedKeys) -> SignedAnswer:
 
     Raises:
         InvalidValue: this is not the protocol; one line says why.
-        KeyRejected: the signature is wrong, or nobody's who is trusted.
+        KeyRejected: the signature is wrong, or nobody's who is trusted; or license or nonce can be nobody's.
 
     """
     told = json_object(data, "the answer")
@@ -169,7 +171,14 @@ def read_answer(data: bytes, trust: TrustedKeys) -> SignedAnswer:
     except InvalidValue as error:
         message = f"what the server signed cannot be read: {error}"
         raise KeyRejected(message) from None
-    return _read_payload(token.payload)
+    try:
+        return _read_payload(token.payload)
+    except _Wrong as error:
+        raise KeyRejected(str(error)) from None
+
+
+class _Wrong(InvalidValue):
+    """License or nonce is none at all (rules.md 4.1: whoever signs such an answer did not answer this question)."""
 
 
 def _read_payload(payload: bytes) -> SignedAnswer:
@@ -185,9 +194,12 @@ def _read_payload(payload: bytes) -> SignedAnswer:
     if key and (not _PATH.fullmatch(key) or "//" in key or {".", ".."} & set(key.split("/"))):
         message = f"the answer's key must be a path on the same server, such as /v1/keys/5f1c, not {shown(key)}"
         raise InvalidValue(message)
-    return SignedAnswer(
-        valid_id(_text(told, "license")), _nonce(told), _time(told), outcome, key, _text(told, "message", LONGEST_TEXT)
-    )
+    time, message = _time(told), _text(told, "message", LONGEST_TEXT)
+    license_id, nonce = _text(told, "license"), _text(told, "nonce")
+    try:
+        return SignedAnswer(valid_id(license_id), _valid_nonce(nonce), time, outcome, key, message)
+    except InvalidValue as error:
+        raise _Wrong(str(error)) from None
 
 
 def _fields(told: dict[str, Any], required: set[str], others: set[str]) -> dict[str, Any]:
@@ -213,9 +225,12 @@ def _text(told: dict[str, Any], name: str, longest: int = LONGEST_TEXT) -> str:
     return value
 
 
-def _nonce(told: dict[str, Any]) -> str:
-    nonce = _text(told, "nonce")
-    if len(from_base64url(nonce)) not in _NONCE:
+def _valid_nonce(nonce: str) -> str:
+    try:
+        size = len(from_base64url(nonce))
+    except InvalidValue:
+        size = 0
+    if size not in _NONCE:
         message = f"nonce must be {_NONCE.start} to {_NONCE.stop - 1} bytes in base64url"
         raise InvalidValue(message)
     return nonce

@@ -221,9 +221,13 @@ class Conversation:
             retry_after = _retry_after(response.headers)
             told = {"content-length", "transfer-encoding"} & response.headers.keys()
             self._framed = bool(told) or response.http_version == "HTTP/2"
-            if response.status_code != 200:  # noqa: PLR2004 - RFC 9110 15.3.1
-                raise self._refused(response, retry_after)
-            return self._body(response, kind, largest, retry_after), retry_after
+            try:
+                if response.status_code != 200:  # noqa: PLR2004 - RFC 9110 15.3.1
+                    raise self._refused(response, retry_after)
+                return self._body(response, kind, largest, retry_after), retry_after
+            finally:
+                if response.http_version == "HTTP/2":
+                    self._deadline.let_go()  # it stays open by itself, and the next one must be seen being made
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> httpx.Response:
         """Send a request over a connection that was seen being made."""

@@ -241,8 +241,8 @@ def _explain_expired(scene: Scene, look: Look) -> str:
     whose, when = f"the certificate of {scene.where}", ""
     if found is not None and found.until.timestamp() <= time.time():
         when = f" on {found.until:%Y-%m-%d}"
-    elif found is not None:  # it is another one
-        whose = f"a certificate of a CA that {scene.where} shows"
+    elif found is not None:  # it is one of its CAs', or that of another machine behind the same address
+        whose = f"a certificate that {scene.where} showed"
     return f"{whose} expired{when}; whoever runs the server must renew it (this machine's clock says {_clock()})"
 
 
@@ -254,6 +254,8 @@ def _explain_early(scene: Scene, look: Look) -> str:
 
 def _explain_another_name(scene: Scene, look: Look) -> str:
     found = look()
+    if found is not None and scene.peer.host in found.names:  # that of another machine behind the same address
+        found = None
     names = ", ".join(found.names[:_MOST_NAMES]) if found is not None else ""
     more = " and others" if found is not None and len(found.names) > _MOST_NAMES else ""
     whom = f"for {short(names)}{more}" if names else "for another name"
@@ -414,8 +416,12 @@ def explain_status(status: int, said: str, location: str, where: str) -> str:
 def _redirected(location: str) -> str:
     if location.lower().startswith("http://"):
         return "it is not HTTPS, so give an address that does not redirect there"
-    return "give the address it redirects to"
+    own = f", without {_OWN_PATH} at its end" if location.endswith(_OWN_PATH) else ""
+    return f"give the address it redirects to{own}"
 
+
+_OWN_PATH: Final = "/v1/check"
+"""What the protocol puts behind the address of a server."""
 
 _REMEDIES: Final = {
     401: "it does not admit this machine; ask whoever runs the server",

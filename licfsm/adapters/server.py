@@ -12,14 +12,15 @@ import inspect
 import os
 import re
 import ssl
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from licfsm.adapters.conversation import Conversation, Failure
 from licfsm.adapters.faults import Address, Scene
 from licfsm.adapters.keys import TrustedKeys
+from licfsm.adapters.proxies import checked_proxy, environment_proxy
 from licfsm.adapters.tls import client_context
+from licfsm.adapters.urls import check_host, split_url
 from licfsm.errors import InvalidValue
 from licfsm.ports import Answer, Question
 
@@ -34,14 +35,13 @@ LONGEST: Final = 3600
 
 _HTTPS: Final = 443
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?", re.ASCII)
-_HOST: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", re.ASCII)
 
 
 class HttpsServer:
     """Asks a license server over HTTPS; a `ports.LicenseServer`.
 
     The server's certificate is verified, always: there is no way to switch that off. Redirects are not followed, and
-    no cookies are kept. Proxies are taken from the environment (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``) unless
+    no cookies are kept. The proxy is that of the environment (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``) unless
     one is given. It can be shared by threads, and used in a process that was forked.
 
     Args:
@@ -86,7 +86,9 @@ class HttpsServer:
             self._clients = _GivenClient(_checked_client(client, ca, client_certificate, proxy))
         else:
             self._clients = _OwnClients(
-                client_context(ca, client_certificate), None if proxy is None else _checked_proxy(proxy)
+                self._address.host,
+                client_context(ca, client_certificate),
+                None if proxy is None else checked_proxy(proxy),
             )
         self._certified = client_certificate is not None or client is not None or isinstance(ca, ssl.SSLContext)
 
@@ -150,7 +152,8 @@ class _GivenClient:
 class _OwnClients:
     """A client in each process, made when it is first needed."""
 
-    def __init__(self, tls: ssl.SSLContext, proxy: str | None) -> None:
+    def __init__(self, host: str, tls: ssl.SSLContext, proxy: str | None) -> None:
+        self._host = host
         self._tls = tls
         self._proxy = proxy
         self._made: dict[int, httpx.Client] = {}
@@ -181,36 +184,33 @@ class _OwnClients:
 
         import httpx
 
-        proxy = None
-        if self._proxy is not None:
-            proxy = httpx.Proxy(self._proxy, ssl_context=self._tls if self._proxy.startswith("https:") else None)
         try:
-            return httpx.Client(
-                verify=self._tls,
-                proxy=proxy,
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            )
-        except Exception as error:  # noqa: BLE001 - an unknown scheme, a missing package, a URL that is none
-            message = (
-                f"the proxy that the environment names cannot be used ({type(error).__name__}); "
-                f"check HTTPS_PROXY, ALL_PROXY and NO_PROXY, or give one with proxy="
-            )
+            url = self._proxy or environment_proxy(self._host)
+        except InvalidValue as error:
+            message = f"{error}; mend it, except this server in NO_PROXY, or give a proxy with proxy="
             raise Failure(message) from None
+        secured = url is not None and url.startswith("https:")
+        return httpx.Client(
+            verify=self._tls,
+            proxy=None if url is None else httpx.Proxy(url, ssl_context=self._tls if secured else None),
+            trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+        )
 
 
 # ---------------------------------------------------------------------------------------------- what a host gives
 
 
 def _checked_url(url: object) -> SplitResult:
-    parts = _split(url, "url", "https://licenses.example.com")
+    parts = split_url(url, "url", "https://licenses.example.com")
     if parts.scheme != "https":
         message = f"the license server is asked over HTTPS only (rules.md 3.4): url must begin with https://, not {parts.scheme[:20]!r}"
         raise InvalidValue(message)
     if "@" in parts.netloc:
         message = "url must hold no name and no password; the license key is all that a question shows"
         raise InvalidValue(message)
-    _check_host(parts, "url")
+    check_host(parts, "url")
     segments = parts.path.split("/")
     if parts.query or parts.fragment or {".", ".."} & set(segments) or not _PREFIX.fullmatch(parts.path):
         message = (
@@ -218,38 +218,6 @@ def _checked_url(url: object) -> SplitResult:
         )
         raise InvalidValue(message)
     return parts
-
-
-def _split(url: object, name: str, example: str) -> SplitResult:
-    """Take a URL apart; it is not shown, as it may hold a password."""
-    text = url if isinstance(url, str) and url.isascii() and url.isprintable() and not {" ", "\\"} & set(url) else ""
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        text, port = "", None
-    if not text or port == 0 or text.endswith(("?", "#")):
-        message = f"{name} must be a URL of plain characters, such as {example}; other names as DNS has them (xn--...)"
-        raise InvalidValue(message)
-    return parts
-
-
-def _check_host(parts: SplitResult, name: str) -> None:
-    if not _HOST.fullmatch(parts.hostname or ""):
-        message = f"{name} must name a host, by its name in DNS or its IP address; not {(parts.hostname or '')[:80]!r}"
-        raise InvalidValue(message)
-
-
-def _checked_proxy(proxy: object) -> str:
-    parts = _split(proxy, "proxy", "http://proxy.example.com:3128")
-    if parts.scheme not in {"http", "https", "socks5", "socks5h"}:
-        message = f"proxy must begin with http://, https:// or socks5://, not {parts.scheme[:20]!r}"
-        raise InvalidValue(message)
-    _check_host(parts, "proxy")
-    if parts.scheme.startswith("socks") and find_spec("socksio") is None:
-        message = "proxy: for SOCKS the package socksio is needed; install httpx[socks], or give an HTTP proxy"
-        raise InvalidValue(message)
-    return str(proxy)
 
 
 def _checked_deadline(deadline: object) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ __all__ = ["client_context"]
 
 _SHOWN: Final = 120
 _WITH_PASSWORD: Final = 3
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----")
 
 
 def client_context(
@@ -76,7 +78,7 @@ def _of_files(path: Path) -> ssl.SSLContext:
     try:
         found = [path] if not path.is_dir() else [file for file in sorted(path.iterdir()) if file.is_file()]
         for file in found:
-            if b"-----BEGIN " in file.read_bytes():
+            if _CERTIFICATE.search(file.read_bytes()):
                 path = file
                 context.load_verify_locations(cafile=file)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

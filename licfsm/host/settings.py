@@ -16,6 +16,7 @@ from licfsm.adapters.keys import TrustedKeys
 from licfsm.adapters.targets import FileTarget, as_targets
 from licfsm.errors import InvalidValue
 from licfsm.instants import Span
+from licfsm.key import clean_text
 from licfsm.license import OPERATIONS
 from licfsm.policy import MAIL_REPEATS, Policy, named
 from licfsm.ports import Clock, LicenseServer, Notifier, Target
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "read_key"]
 
-_SIGNED: Final = re.compile(r"\s*eyJ[\w-]+\.[\w-]+\.[\w-]+\s*", re.ASCII)
+_SIGNED: Final = re.compile(r"\s*(e[w-z][\w-]{18,}\.[\w-]+\.[\w-]+|[\w-]+\.[\w-]+\.[\w-]{86})\s*", re.ASCII)
+"""Signed text: what begins as a JSON object does in base64url, or ends as an Ed25519 signature does."""
+_SHOWN_PATH: Final = 80
 _LARGEST_KEY: Final = 1 << 20
 _KNOWN: Final = {
     "policy": "a built-in policy's name or a Policy",
@@ -179,5 +182,7 @@ def read_key(key: str | bytes | Path) -> str:
         with Path(key).open("rb") as file:
             return file.read(_LARGEST_KEY).removeprefix(codecs.BOM_UTF8).decode("ascii", "replace")
     except (OSError, ValueError, TypeError) as error:
-        message = f"cannot read the license key {str(key)[:200]}: {getattr(error, 'strerror', None) or error}"
+        shown = clean_text(str(key))
+        shown = shown if len(shown) <= _SHOWN_PATH else f"{shown[:_SHOWN_PATH]}…"  # it may be a key, after all
+        message = f"cannot read the license key {shown}: {getattr(error, 'strerror', None) or error}"
         raise InvalidValue(message) from None

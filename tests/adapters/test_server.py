@@ -52,6 +52,7 @@ from tls_faults import (
 import licfsm
 from licfsm.adapters.answers import LARGEST_ANSWER
 from licfsm.adapters.keys import TrustedKeys
+from licfsm.adapters.proxies import environment_proxy
 from licfsm.adapters.server import HttpsServer, _OwnClients
 from licfsm.errors import InvalidValue
 from licfsm.ports import Answer
@@ -615,13 +616,50 @@ class TestProxy:
             assert "new_key" == server.ask(QUESTION).outcome
         assert 2 == len(proxy.seen)
 
-    def test_may_be_passed_by(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """NO_PROXY names servers that are asked directly."""
-        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
-        monkeypatch.setenv("NO_PROXY", "localhost")
-        with Server(LicenseServer()) as server:
-            assert "up_to_date" == server.ask(host="localhost").outcome
-            assert "proxy.invalid" in server.ask().detail
+    @pytest.mark.parametrize(
+        ("host", "excepted", "proxy"),
+        [
+            ("licenses.example.com", "", True),
+            ("licenses.example.com", "other.example,ample.com", True),
+            ("licenses.example.com", "other.example, example.com", False),
+            ("licenses.example.com", ".example.com", False),
+            ("licenses.example.com", "licenses.example.com", False),
+            ("licenses.example.com", "*", False),
+            ("10.1.2.3", "10.2.0.0/16", True),
+            ("10.1.2.3", "example.com,10.0.0.0/8", False),
+            ("10.1.2.3", "10.1.2.3", False),
+            ("2001:db8::5", "2001:db9::/32", True),
+            ("2001:db8::5", "[2001:db8::5]", False),
+            ("2001:db8::5", "2001:db8::/32", False),
+            ("localhost", "", False),
+            ("127.0.0.2", "", False),
+            ("::1", "", False),
+        ],
+    )
+    def test_may_be_passed_by(self, monkeypatch: pytest.MonkeyPatch, host: str, excepted: str, proxy: bool) -> None:  # noqa: FBT001 - a case
+        """NO_PROXY names whom to ask directly; nobody asks this machine through another one."""
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+        monkeypatch.setenv("NO_PROXY", excepted)
+        assert ("http://proxy.example.com:3128" if proxy else None) == environment_proxy(host)
+
+    def test_for_all_is_taken_where_there_is_no_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """ALL_PROXY stands behind HTTPS_PROXY; HTTP_PROXY is for something else."""
+        monkeypatch.setenv("HTTP_PROXY", "http://c.example")
+        assert environment_proxy("licenses.example.com") is None
+        monkeypatch.setenv("ALL_PROXY", "a.example:3128")
+        assert "http://a.example:3128" == environment_proxy("licenses.example.com")
+        monkeypatch.setenv("HTTPS_PROXY", "b.example")
+        assert "http://b.example" == environment_proxy("licenses.example.com")
+
+    def test_of_the_environment_is_verified_by_the_same_cas(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy with https:// that nobody gave as an argument is verified by what was given as ca, too."""
+        serving, through = LicenseServer(), Proxy()
+        with Server(serving, tls(CA.issue_cert("licenses.example.com"))) as server, Server(through, TLS) as proxy:
+            through.instead = server.port
+            monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{proxy.port}")
+            with contextlib.closing(HttpsServer(URL, trust=TRUSTED, ca=CA_FILE)) as asking:
+                assert "up_to_date" == asking.ask(QUESTION).outcome
+        assert 1 == len(through.seen)
 
     def test_may_speak_tls_itself(self) -> None:
         """A proxy with https:// is verified by the same CAs."""

@@ -198,9 +198,7 @@ class TestCertificate:
         old = Made.of(root, ca=True, days=-1)
         (tmp_path / "root.pem").write_text(root.pem)
         detail = ask(LicenseServer(), Made.of(old, HOST).tls(old), ca=tmp_path)[1]
-        assert detail.startswith(
-            "a certificate of a CA that HERE shows expired; whoever runs the server must renew it "
-        )
+        assert detail.startswith("a certificate that HERE showed expired; whoever runs the server must renew it ")
 
     def test_may_not_be_valid_yet(self) -> None:
         """When it begins to be valid is told: most often the clock is wrong."""
@@ -728,13 +726,45 @@ class TestProxy:
         assert detail.startswith(f"the certificate of 127.0.0.1 (port {behind.port}) expired; whoever ")
         assert 1 == len(through.seen)
 
-    def test_that_the_environment_names_may_be_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("given", "why"),
+        [
+            ("gopher://me:secret@a.example", "proxy must begin with http://, https:// or socks5://, not 'gopher'"),
+            ("http://me:sec ret@a.example", "proxy must be a URL of plain characters, such as http://proxy"),
+        ],
+    )
+    def test_that_the_environment_names_may_be_none(
+        self, monkeypatch: pytest.MonkeyPatch, given: str, why: str
+    ) -> None:
         """A proxy of the environment that cannot be used is an outcome; its password is not told."""
-        monkeypatch.setenv("HTTPS_PROXY", "gopher://me:secret@proxy.example.com")
-        assert fault(
-            "the proxy that the environment names cannot be used (ValueError); "
-            "check HTTPS_PROXY, ALL_PROXY and NO_PROXY, or give one with proxy="
-        ) == ask(LicenseServer())
+        monkeypatch.setenv("HTTPS_PROXY", given)
+        server = HttpsServer("https://a.example", trust=TRUSTED)
+        outcome, detail = told(server.ask, question=QUESTION)
+        assert "connection_failed" == outcome
+        assert detail.startswith(f"HTTPS_PROXY in the environment cannot be used: {why}")
+        assert detail.endswith("; mend it, except this server in NO_PROXY, or give a proxy with proxy=")
+        assert "ret" not in detail
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("HTTP_PROXY", "socks5://a.example"),
+            ("ALL_PROXY", "gopher://a.example"),
+            ("NO_PROXY", "[::1],localhost,fe80::/10"),
+            ("NO_PROXY", "a.example, 10.0.0.0/8"),
+        ],
+    )
+    def test_that_is_for_others_is_left_alone(self, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+        """What else the environment says of proxies keeps no question from being asked."""
+        through = Proxy()
+        monkeypatch.setenv(name, value)
+        with Server(LicenseServer(), tls(CA.issue_cert("b.example"))) as behind, Server(through, None) as proxy:
+            through.instead = behind.port
+            monkeypatch.setenv("HTTPS_PROXY", f"{HOST}:{proxy.port}")
+            server = HttpsServer("https://b.example", trust=TRUSTED, ca=CA_FILE)
+            assert ("up_to_date", "") == told(server.ask, question=QUESTION)
+            server.close()
+        assert 1 == len(through.seen)
 
 
 # ---------------------------------------------------------------------------------------------- many

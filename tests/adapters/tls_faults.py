@@ -378,7 +378,7 @@ class Proxy:
         """Begin with no request; ``instead`` is the port it connects to whatever it is asked for."""
         self.seen: list[Request] = []
         self._status = status
-        self._instead = instead
+        self.instead = instead
 
     def __call__(self, line: Line) -> None:
         """Serve a connection."""
@@ -388,7 +388,7 @@ class Proxy:
             line.send(f"HTTP/1.1 {self._status}\r\nContent-Length: 0\r\n\r\n".encode())
             return
         port = int(request.path.rpartition(":")[2])
-        with socket.create_connection((HOST, self._instead or port), PATIENCE) as onward:
+        with socket.create_connection((HOST, self.instead or port), PATIENCE) as onward:
             line.send(f"HTTP/1.1 {self._status}\r\n\r\n".encode())
             tunnel(line.sock, onward)
 
