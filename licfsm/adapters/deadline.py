@@ -64,12 +64,17 @@ class Deadline:
         thread = threading.Thread(target=work, name=name, daemon=True)
         thread.start()
         try:
-            thread.join(max(self.left, 0))
+            while thread.is_alive() and (left := self.left) > 0:  # it may be extended meanwhile
+                thread.join(left)
             late = told() if thread.is_alive() else None
         finally:
             self.end()
         thread.join(self._grace)
         return late
+
+    def extend(self, seconds: float) -> None:
+        """Let it go on for so many seconds from now."""
+        self._until = time.monotonic() + seconds
 
     def hold(self, line: socket.socket) -> None:
         """Get hold of the connection, in place of the one before, so that the deadline can end it.

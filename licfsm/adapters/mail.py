@@ -21,7 +21,7 @@ from email import policy
 from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -60,6 +60,17 @@ _PLAIN_ID: Final = re.compile(rf"(?=.{{1,{_LONGEST_ID}}}\Z)[A-Za-z0-9_-]+(\.[A-Z
 _CONTROL: Final = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _TWO_READINGS: Final = frozenset("ßς\u200c\u200d")
 """Letters of domain names that two standards (IDNA 2003 and 2008) send to different domains."""
+
+
+_TRIES: Final = 6
+"""How often in a row those who are left may all be refused for now, before the mail counts as delivered."""
+
+
+class _Partly(NamedTuple):
+    """Who did not get a mail yet, and how often in a row they were refused for now."""
+
+    left: tuple[Address, ...]
+    tries: int
 
 
 # ---------------------------------------------------------------------------------------------- what a host gives
@@ -192,7 +203,8 @@ class Mail:
         subject: text for `string.Template` with the fields ``$at`` (ISO 8601 in UTC), ``$host``, ``$level``,
             ``$license``, ``$name`` and ``$text``; made one line of at most 150 characters.
         body: likewise, of any number of lines.
-        deadline: seconds for a whole delivery, at most 3600.
+        deadline: seconds for a whole delivery, at most 3600; once the server has the text, it may look at that for four
+            times as long, since a mail that it took and did not say so goes out twice.
         host_name: this machine's name for people and for the server; the system knows it unless it is given.
         tls: by what the server's certificate is verified; None where there is no TLS.
 
@@ -214,6 +226,7 @@ class Mail:
     deadline: float = attrs.field(default=30, kw_only=True)
     host_name: str = attrs.field(default=None, converter=_as_host_name, kw_only=True)
     tls: ssl.SSLContext | None = attrs.field(init=False, repr=False)
+    _partly: dict[str, _Partly] = attrs.field(init=False, repr=False, eq=False, factory=dict)
 
     @security.validator
     def _check_security(self, _: object, security: object) -> None:
@@ -284,14 +297,29 @@ class Mail:
     def deliver(self, notice: Notice, /) -> str | None:
         """Send a notice; the same notice has the same Message-ID each time (rules.md 7.4).
 
-        A mail of which some recipients were refused counts as delivered, for the others have it; the log names those.
+        A recipient that the server refuses for good keeps the mail from nobody: it counts as delivered, and the log
+        names who was refused. Those it refuses for now (4xx: greylisting, too many at once) are tried again, and they
+        alone, a few times more. Who has the mail already is forgotten when the process ends; then it goes to all again.
 
         Returns:
             None, or in one line why the server did not take it, and what to do.
 
         """
-        sent = self.send(notice)
-        if sent.reason is None and sent.refused:
+        before = self._partly.get(notice.id, _Partly(self.recipients, 0))
+        sent = self.send(notice, before.left)
+        now = {address for address, said in sent.refused.items() if said.startswith("4")}
+        left = tuple(each for each in before.left if each.addr_spec in now)
+        if sent.reason is not None and (before.left == self.recipients or not left):
+            return sent.reason
+        tries = before.tries + 1 if left == before.left else 0
+        if left and tries < _TRIES:
+            self._partly[notice.id] = _Partly(left, tries)
+            return (
+                f"{self.server} has the mail for the other recipients, and refused {len(left)} for now: "
+                f"{listed({each.addr_spec: sent.refused[each.addr_spec] for each in left})}"
+            )
+        self._partly.pop(notice.id, None)
+        if sent.refused:
             logger.warning(
                 "mail %s was delivered, but %s refused %d of its %d recipients: %s",
                 sent.message_id,
@@ -300,12 +328,18 @@ class Mail:
                 len(self.recipients),
                 listed(sent.refused),
             )
-        return sent.reason
+        return None
 
-    def send(self, notice: Notice) -> Sent:
-        """Send a notice, and tell all that came of it; see `deliver`."""
-        message = self.compose(notice)
-        return Delivery(self, message).run()
+    def send(self, notice: Notice, recipients: Iterable[Address] | None = None) -> Sent:
+        """Send a notice, and tell all that came of it; see `deliver`.
+
+        Args:
+            notice: what to tell.
+            recipients: to whom it goes, of those it names; all by default.
+
+        """
+        whom = [each.addr_spec for each in (self.recipients if recipients is None else recipients)]
+        return Delivery(self, self.compose(notice), whom).run()
 
     def compose(self, notice: Notice) -> EmailMessage:
         """Write the mail of a notice."""

@@ -7,7 +7,7 @@ import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,11 @@ DOMAIN: Final = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-
 _LONGEST_SAID: Final = 200
 _GRACE: Final = 1.0
 """Seconds that a delivery has for its end, once its connection is shut down."""
+_VERDICT: Final = 4
+"""For so many deadlines more a server may look at the text of a mail before it says whether it takes it. Filters look
+for long (RFC 5321 4.5.3.2.6 has ten minutes), and a mail that was taken and given up goes out again."""
+_BUSY: Final = 421
+"""RFC 5321 4.2.2: the server ends the conversation."""
 
 
 @attrs.frozen
@@ -35,8 +40,8 @@ class Sent:
     Attributes:
         message_id: its Message-ID.
         reason: None where the server took it, or why it did not, in one line.
-        refused: the recipients that the server refused, each with what it said; where there is no reason, the others
-            are served.
+        refused: the recipients that the server refused, each with what it said, which begins with its code; where there
+            is no reason, the others are served.
 
     """
 
@@ -65,7 +70,24 @@ class _Connection(smtplib.SMTP):
 
     def __init__(self, delivery: Delivery, server: str, port: int) -> None:
         self._delivery = delivery
+        self._replies: int | None = None
         super().__init__(server, port, "localhost")  # a name, or smtplib would ask DNS for one
+
+    def data(self, msg: Any) -> Any:  # noqa: ANN401 - as smtplib has it
+        """Send the text of a mail."""
+        self._replies = 0
+        try:
+            return super().data(msg)
+        finally:
+            self._replies = None
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Wait for the server's word; the second one in `data` is that on the text."""
+        if self._replies == 1:
+            self._delivery.wait_for_the_verdict(self.sock)
+        if self._replies is not None:
+            self._replies += 1
+        return super().getreply()
 
     def _get_socket(self, *_: object) -> socket.socket:
         """Connect; smtplib calls it with host, port and time limit."""
@@ -78,17 +100,20 @@ class Delivery:
     Args:
         mail: which server, and how it is spoken to.
         message: the mail.
+        recipients: to whom.
 
     """
 
-    def __init__(self, mail: Mail, message: EmailMessage) -> None:
+    def __init__(self, mail: Mail, message: EmailMessage, recipients: Sequence[str]) -> None:
         self._mail = mail
         self._message = message
+        self._recipients = recipients
         self._where = f"{mail.server} port {mail.port}"
         self._stage = "the name lookup"
         self._deadline = Deadline(mail.deadline, grace=_GRACE)
         self._secrets: tuple[str, ...] = ()
         self._literal = ""
+        self._judged = False
         self._sent: Sent | None = None
         self._failure: BaseException | None = None
 
@@ -115,7 +140,8 @@ class Delivery:
             self._sent = self._outcome(str(refusal))
         except (OSError, ValueError) as error:  # smtplib's own are OSErrors; ValueError: a challenge that is no base64
             if self._sent is None:
-                self._sent = self._outcome(self._explain(error))
+                refused = error.recipients if isinstance(error, smtplib.SMTPRecipientsRefused) else {}
+                self._sent = self._outcome(self._explain(error), self._all_said(refused))
         except BaseException as error:  # noqa: BLE001 - it is raised where the delivery was asked for
             self._failure = error
 
@@ -133,9 +159,8 @@ class Delivery:
                 _login(smtp, mail.username, password)
             self._stage = "the sending of the mail"
             options = ("SMTPUTF8", "BODY=8BITMIME") if mail.international else ()
-            recipients = [each.addr_spec for each in mail.recipients]
-            refused = smtp.sendmail(mail.sender.addr_spec, recipients, self._message.as_bytes(), options)
-            self._sent = self._outcome(None, {address: self._said(*reply) for address, reply in refused.items()})
+            refused = smtp.sendmail(mail.sender.addr_spec, self._recipients, self._message.as_bytes(), options)
+            self._sent = self._outcome(None, self._all_said(refused))
             if smtp.sock:
                 smtp.sock.settimeout(_GRACE)
             smtp.quit()  # whatever comes of it, the mail is delivered
@@ -202,6 +227,14 @@ class Delivery:
             self._stage = "the greeting"
         return line
 
+    def wait_for_the_verdict(self, line: socket.socket | None) -> None:
+        """Begin to wait for what the server says of the text."""
+        self._judged = True
+        seconds = _VERDICT * self._mail.deadline
+        self._deadline.extend(seconds)
+        if line is not None:
+            line.settimeout(seconds + _GRACE)
+
     def _own_name(self) -> str:
         """Name this machine to the server: a whole domain name, or else its address (RFC 5321 4.1.4)."""
         name = self._mail.host_name
@@ -226,12 +259,20 @@ class Delivery:
         told = self._discreet(clean_text(" ".join(told.split())))
         return f"{code} {told}"[:_LONGEST_SAID].strip()
 
+    def _all_said(self, refused: Mapping[str, tuple[int, bytes]]) -> dict[str, str]:
+        return {address: self._said(*reply) for address, reply in refused.items()}
+
     def _discreet(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
 
     def _too_slow(self) -> str:
+        if self._judged:
+            return (
+                f"{self._where} did not say within {_VERDICT * self._mail.deadline:g} seconds whether it takes the mail, "
+                f"which goes out again, under the same Message-ID; the server's own log may say more, or raise the deadline"
+            )
         return (
             f"{self._where} did not take the mail within {self._mail.deadline:g} seconds, which ended during "
             f"{self._stage}; check that the server is up and reachable from this machine, or raise the deadline"
@@ -269,8 +310,10 @@ class Delivery:
         if isinstance(error, smtplib.SMTPResponseException):
             return self._explain_refusal(error) if error.smtp_code >= 0 else self._no_smtp()
         if isinstance(error, smtplib.SMTPRecipientsRefused):
-            refused = {address: self._said(*reply) for address, reply in error.recipients.items()}
-            return f"{self._where} refused every recipient: {listed(refused)}; check the addresses"
+            said = listed(self._all_said(error.recipients))
+            if any(code == _BUSY for code, _ in error.recipients.values()):  # whoever was named before, it is off
+                return f"{self._where} ended the conversation at a recipient: {said}; it is busy, or wants fewer mails"
+            return f"{self._where} refused every recipient: {said}; check the addresses"
         what, remedy = _UNSUPPORTED[self._stage == "the login"]
         return f"{self._where} offers no {what}; {remedy}"
 

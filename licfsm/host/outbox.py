@@ -16,7 +16,10 @@ from licfsm.instants import HOUR, MINUTE, NEVER
 from licfsm.key import clean_text
 from licfsm.ports import Clock, Notice, Notifier
 
-__all__ = ["Outbox", "as_reason"]
+__all__ = ["FAILED", "Outbox", "as_reason"]
+
+FAILED: Final = (Exception, SystemExit)
+"""What an adapter may raise that is its own failure; to interrupt is the user's."""
 
 _FIRST_WAIT: Final = MINUTE
 _LONGEST_WAIT: Final = HOUR
@@ -88,7 +91,7 @@ class Outbox:
         notice = Notice(row["id"], row["license"], row["name"], row["level"], row["text"], row["at"])
         try:
             reason = as_reason(notifier.deliver(notice))
-        except Exception as error:
+        except FAILED as error:
             reason = f"the adapter of channel {channel} failed: {in_one_line(error)}"
             logger.exception("the adapter of channel %s failed at notice %s", channel, notice.id)
         now = self._clock.now_ms()
@@ -103,10 +106,9 @@ class Outbox:
         if len(self._failing[channel]) >= _DOWN:
             self._rest_until[channel] = now + _wait(self._rests[channel])
             self._rests[channel] += 1
-        why = clean_text(reason)
-        self._store.mark_notice(row["seq"], attempts=attempts, next_at=now + _wait(attempts - 1), error=why)
+        self._store.mark_notice(row["seq"], attempts=attempts, next_at=now + _wait(attempts - 1), error=reason)
         if attempts == 1:
-            logger.warning("notice %s could not be delivered on channel %s: %s", notice.id, channel, why)
+            logger.warning("notice %s could not be delivered on channel %s: %s", notice.id, channel, reason)
 
     def next_at(self) -> int:
         """When something is to be delivered next, in milliseconds; NEVER where nothing waits."""
@@ -124,8 +126,10 @@ class Outbox:
 
 def as_reason(given: object) -> str | None:
     """Take what an adapter returned: None, or why it failed; anything else breaks its contract."""
-    if given is None or isinstance(given, str):
-        return given
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return clean_text(" ".join(given.split())) or "it did not say why"
     return f"the adapter broke its contract: it returned {given!r:.40}; return None on success, or the reason as text"
 
 

@@ -17,7 +17,7 @@ from licfsm import effects as fx
 from licfsm import events as ev
 from licfsm.adapters.log import in_one_line, logger
 from licfsm.errors import KeyRejected, StoreError, WrongProcess
-from licfsm.host.outbox import Outbox, as_reason
+from licfsm.host.outbox import FAILED, Outbox, as_reason
 from licfsm.host.registry import BATCH, Registry
 from licfsm.key import LicenseKey, clean_text
 from licfsm.lifecycle import CHECKING
@@ -32,7 +32,7 @@ channel) gets one call at least; a call may take as long as its adapter lets it.
 _COLLECT: Final = 0.05
 """For how many seconds answers are collected before they are taken down together."""
 
-_NO_ANSWER: Final = Answer("connection_failed")
+_NO_SERVER: Final = Answer("connection_failed", detail="the host named no license server; give one with server=")
 
 
 class Performer:
@@ -128,15 +128,15 @@ class Performer:
     def _answer(self, question: Question) -> Answer:
         """Ask the server; a key is believed only if its signature can be verified here (4.3)."""
         if self._server is None:
-            return _NO_ANSWER
+            return _NO_SERVER
         try:
             answer = _as_answer(self._server.ask(question))
             key = answer.key(question.key) if callable(answer.key) else answer.key
         except KeyRejected as error:  # of an adapter that verifies by itself
-            return _refused(question, error, _NO_ANSWER)
-        except Exception:
+            return _refused(question, error, Answer("key_rejected"))
+        except FAILED as error:
             logger.exception("the license server's adapter failed for license %s", question.key.id)
-            return _NO_ANSWER
+            return Answer("connection_failed", detail=f"the license server's adapter failed: {in_one_line(error)}")
         if key is None:
             return attrs.evolve(answer, key=None)
         try:
@@ -194,7 +194,7 @@ class Performer:
             reason = self.targets[effect.target].write(effect.key)
         except KeyError:
             reason = "the host no longer names this target"
-        except Exception as error:
+        except FAILED as error:
             logger.exception("target %s failed", effect.target)
             reason = f"the target's adapter failed: {in_one_line(error)}"
         reason = as_reason(reason)

@@ -60,6 +60,8 @@ class Box:
         """Begin with no mail."""
         self.envelopes: list[Envelope] = []
         self.refused: tuple[str, ...] = ()
+        self.later: list[str] = []
+        self.most = 100
         self.logins: list[tuple[bytes, bytes]] = []
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
@@ -68,6 +70,11 @@ class Box:
         """Take a recipient, or refuse it."""
         if address in self.refused:
             return "550 5.1.1 no such\x07 user"
+        if address in self.later:
+            self.later.remove(address)
+            return "450 4.7.1 greylisted"
+        if len(envelope.rcpt_tos) == self.most:
+            return "452 4.5.3 too many recipients"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -952,6 +959,79 @@ class TestUnreachable:
         assert literal == smtp_module._literal(address)
 
 
+class TestForNow:
+    """Some recipients are refused for now: they, and they alone, are tried again."""
+
+    EVERYBODY = ("a@example.com", "b@example.com", "c@example.com")
+
+    def test_who_is_greylisted_gets_it_at_the_next_try(self, box: Box, plain: int) -> None:
+        """The others have it already, and get it once."""
+        mail = mail_to(plain, recipients=self.EVERYBODY)
+        box.later = ["b@example.com"]
+        assert (
+            "127.0.0.1 has the mail for the other recipients, and refused 1 for now: b@example.com (450 4.7.1 greylisted)"
+        ) == mail.deliver(NOTICE)
+        assert mail.deliver(NOTICE) is None
+        assert [["a@example.com", "c@example.com"], ["b@example.com"]] == [each.rcpt_tos for each in box.envelopes]
+        assert [", ".join(self.EVERYBODY)] * 2 == [each["To"] for each in box.mails]
+        assert 1 == len({each["Message-ID"] for each in box.mails})
+
+    def test_a_server_that_takes_a_few_at_once_gets_them_one_after_another(self, box: Box, plain: int) -> None:
+        """Of nine recipients, one a try: however many tries that takes, each gets it."""
+        mail = mail_to(plain, recipients=[f"{letter}@example.com" for letter in "abcdefghi"])
+        box.most = 1
+        told = [mail.deliver(NOTICE) for _ in range(9)]
+        assert [True] * 8 + [False] == [each is not None for each in told]
+        assert [[f"{letter}@example.com"] for letter in "abcdefghi"] == [each.rcpt_tos for each in box.envelopes]
+
+    def test_who_is_refused_again_and_again_holds_up_nobody(
+        self, box: Box, plain: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """After six tries in vain the mail counts as delivered, and the log says to whom it was not."""
+        mail = mail_to(plain, recipients=self.EVERYBODY)
+        box.later = ["b@example.com"] * 100
+        told = [mail.deliver(NOTICE) for _ in range(7)]
+        assert [True] * 6 + [False] == [each is not None for each in told]
+        assert 1 == len(box.envelopes)
+        assert "was delivered, but 127.0.0.1 refused 1 of its 3 recipients: b@example.com (450" in caplog.text
+
+    def test_who_is_refused_for_good_is_not_tried_again(self, box: Box, plain: int) -> None:
+        """Beside one who is refused for now."""
+        mail = mail_to(plain, recipients=self.EVERYBODY)
+        box.refused, box.later = ("a@example.com",), ["b@example.com"]
+        assert [True, False] == [mail.deliver(NOTICE) is not None for _ in range(2)]
+        assert [["c@example.com"], ["b@example.com"]] == [each.rcpt_tos for each in box.envelopes]
+
+    def test_a_server_that_is_down_meanwhile_counts_for_no_try(self, box: Box) -> None:
+        """Who has the mail is remembered however long the server is away."""
+        box.later = ["b@example.com"]
+        with serving(box, enable_SMTPUTF8=False) as port:
+            mail = mail_to(port, recipients=self.EVERYBODY)
+            assert "for now" in str(mail.deliver(NOTICE))
+        assert all("refused the connection" in str(mail.deliver(NOTICE)) for _ in range(8))
+        with serving(box, enable_SMTPUTF8=False) as port:
+            object.__setattr__(mail, "port", port)
+            assert mail.deliver(NOTICE) is None
+        assert [["a@example.com", "c@example.com"], ["b@example.com"]] == [each.rcpt_tos for each in box.envelopes]
+
+    def test_all_are_refused_for_now(self, box: Box, plain: int) -> None:
+        """Nobody has it, so it waits for as long as that takes."""
+        mail = mail_to(plain, recipients=self.EVERYBODY)
+        box.later = list(self.EVERYBODY) * 8
+        assert all("refused every recipient" in str(mail.deliver(NOTICE)) for _ in range(8))
+        assert mail.deliver(NOTICE) is None
+        assert [list(self.EVERYBODY)] == [each.rcpt_tos for each in box.envelopes]
+
+    def test_a_server_that_ends_the_conversation_is_told_so(self) -> None:
+        """It is no recipient's fault."""
+        with faulty(rcpt=b"421 4.3.2 going down") as server:
+            told = mail_to(server.port, recipients=self.EVERYBODY).deliver(NOTICE)
+        assert (
+            f"127.0.0.1 port {server.port} ended the conversation at a recipient: a@example.com (421 4.3.2 going down); "
+            "it is busy, or wants fewer mails"
+        ) == told
+
+
 class TestDeadline:
     @pytest.mark.parametrize(
         ("stage", "during"),
@@ -960,7 +1040,6 @@ class TestDeadline:
             ("ehlo", "the greeting"),
             ("starttls", "the TLS handshake"),
             ("mail", "the sending of the mail"),
-            ("end", "the sending of the mail"),
         ],
     )
     @pytest.mark.parametrize("fault", [drip, hang])
@@ -979,6 +1058,30 @@ class TestDeadline:
             ),
             True,
         ) == (told, 0.2 <= took < 1.2)
+
+    @pytest.mark.parametrize("fault", [drip, hang])
+    def test_waits_longer_for_the_word_on_a_mail(self, fault: Reply) -> None:
+        """A server that has the text has four deadlines more; then nobody knows, so the mail goes out again (7.4)."""
+        with faulty(end=fault) as server:
+            mail = mail_to(server.port, deadline=0.2)
+            began = time.monotonic()
+            told = mail.deliver(NOTICE)
+            took = time.monotonic() - began
+        assert (
+            f"127.0.0.1 port {server.port} did not say within 0.8 seconds whether it takes the mail, which goes out again, "
+            "under the same Message-ID; the server's own log may say more, or raise the deadline"
+        ) == told
+        assert 0.8 <= took < 1.8
+
+    def test_takes_a_late_word_on_a_mail(self) -> None:
+        """A filter that looks for longer than the deadline is waited for: one mail, not one at each try."""
+
+        def late(connection: socket.socket, ended: threading.Event) -> None:
+            ended.wait(0.6)
+            connection.sendall(b"250 taken\r\n")
+
+        with faulty(end=late) as server:
+            assert mail_to(server.port, deadline=0.5).deliver(NOTICE) is None
 
     def test_a_slow_farewell(self) -> None:
         """A mail that was taken is delivered, also if the deadline ends the farewell."""
@@ -1026,7 +1129,7 @@ class TestDeadline:
         """What connects just after the deadline is given up."""
         with socket.create_server((HOST, 0)) as listener:
             mail = mail_to(listener.getsockname()[1])
-            delivery = smtp_module.Delivery(mail, mail.compose(NOTICE))
+            delivery = smtp_module.Delivery(mail, mail.compose(NOTICE), [])
             delivery._deadline.end()
             with pytest.raises(TimeoutError):
                 delivery.connect()
@@ -1035,7 +1138,7 @@ class TestDeadline:
         """Where the lookup took all the time, nothing is connected to."""
         mail = mail_to(1, deadline=1e-9)
         with pytest.raises(TimeoutError):
-            smtp_module.Delivery(mail, mail.compose(NOTICE)).connect()
+            smtp_module.Delivery(mail, mail.compose(NOTICE), []).connect()
 
     def test_raises_what_is_a_bug(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What nobody expects is raised where the delivery was asked for."""

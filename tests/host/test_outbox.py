@@ -128,20 +128,23 @@ class TestRetry:
         again.manager.tick()
         assert ["key_installed", "clock_went_back"] == [name for name in again.mail.names if name != "expiring"]
 
+    @pytest.mark.parametrize(
+        ("kind", "told"), [(OSError, "OSError: no such host"), (SystemExit, "SystemExit: no such host")]
+    )
     def test_counts_an_adapter_that_raises_as_a_failure(
-        self, world: Callable, caplog: pytest.LogCaptureFixture
+        self, world: Callable, caplog: pytest.LogCaptureFixture, kind: type[BaseException], told: str
     ) -> None:
-        """What an adapter raises is logged and shown, and the notice waits."""
+        """What an adapter raises is logged and shown, and the notice waits; it may not end the host, either."""
         made = world()
 
         def fail(_notice: licfsm.Notice) -> None:
             message = "no such host"
-            raise OSError(message)
+            raise kind(message)
 
         made.mail.deliver = fail
         made.manager.tick()
         (pending,) = made.manager.status().undelivered
-        assert "the adapter of channel mail failed: OSError: no such host" == pending.error
+        assert f"the adapter of channel mail failed: {told}" == pending.error
         assert "the adapter of channel mail failed" in caplog.text
 
 

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,7 +69,9 @@ class TestServer:
         """A bug in an adapter is logged, and the question is asked again as after an outage."""
         made = world()
         made.server.will(answer)
-        assert "connection_failed" == made.manager.check_now(wait=5).outcome
+        session = made.manager.check_now(wait=5)
+        assert "connection_failed" == session.outcome
+        assert session.messages[-1].startswith("the license server's adapter failed: ")
         assert "the license server's adapter failed for license ACME-1" in caplog.text
 
     def test_of_nobody_is_no_connection(self, license_world: Callable) -> None:
@@ -78,7 +81,9 @@ class TestServer:
             ":memory:", policy="veeam-9", trust=made.signing.public, clock=made.clock
         ) as manager:
             manager.install(made.key(expires="2025-02-14").signed)
-            assert "connection_failed" == manager.check_now(wait=5).outcome
+            session = manager.check_now(wait=5)
+            assert "connection_failed" == session.outcome
+            assert "the host named no license server; give one with server=" == session.messages[-1]
 
     def test_is_not_asked_what_was_called_off(self, world: Callable) -> None:
         """A question that a subscriber calls off before it is asked is not asked."""
@@ -257,6 +262,24 @@ class TestContract:
             made.manager.tick()
         (pending,) = made.manager.status().undelivered
         assert ("the adapter broke its contract: it returned True", 1) == (pending.error.partition(";")[0], len(sent))
+
+    def test_a_target_that_wants_to_end_the_host_is_tried_again(self, license_world: Callable) -> None:
+        """It ends nothing, and has another try after 60 minutes (4.4), with its reason in one clean line."""
+        tries = []
+
+        def write(_key: licfsm.LicenseKey) -> None:
+            tries.append(True)
+            if len(tries) == 1:
+                sys.exit("it\n\x1b[31mends")
+
+        made = license_world("veeam-9", start="2025-02-01", targets={"callback": write})
+        made.install(expires="2025-12-31")
+        made.run(until="2025-02-01T00:59")
+        (target,) = made.manager.status().targets
+        assert (False, "the target's adapter failed: SystemExit: it [31mends") == (target.written, target.error)
+        made.run(until="2025-02-01T01:00")
+        assert [True] * 2 == tries
+        assert made.manager.status().targets[0].written
 
     def test_the_reason_of_a_target_is_to_be_seen(self, world: Callable, tmp_path: Path) -> None:
         """What waits for a target says why."""
