@@ -166,6 +166,23 @@ class TestAcceptance:
         story.answer("new_key", key=story.renewal(**{"issued": "2025-02-01"} | changes))
         assert [outcome] == [check.outcome for check in story.all(fx.Checked)]
 
+    @pytest.mark.parametrize(
+        ("changes", "why"),
+        [
+            ({"expires": "2025-02-13"}, "the key expires earlier than the installed one; install it with force if"),
+            ({"id": "ACME-2"}, "the key is for license ACME-2 of no product, not for ACME-1"),
+            ({"product": "other"}, "the key is for license ACME-1 of other, not for ACME-1"),
+            ({"type": "gift"}, "policy veeam-9 knows no license type gift"),
+        ],
+    )
+    def test_says_why_a_key_is_refused(self, begin: Callable, changes: dict[str, object], why: str) -> None:
+        """In the session entry and in the failure's notice, so that an administrator can do something about it."""
+        story = begin(auto_update="Checking", issued="2025-01-01")
+        story.answer("new_key", key=story.renewal(**{"issued": "2025-02-01", "expires": "2026-02-14"} | changes))
+        (session,) = story.all(fx.Session)
+        assert session.messages[-1].startswith(why)
+        assert why in next(notice.text for notice in story.all(fx.Notify) if notice.name == "update_failed")
+
     @pytest.mark.parametrize("outcome", ["up_to_date", "key_rejected"])
     def test_keeps_the_installed_key_otherwise(self, begin: Callable, outcome: str) -> None:
         """A key that is not accepted changes nothing, and nothing is saved or told as installed."""

@@ -220,14 +220,10 @@ class Conversation:
         with contextlib.closing(self._send(method, url, headers, content)) as response:
             retry_after = _retry_after(response.headers)
             told = {"content-length", "transfer-encoding"} & response.headers.keys()
-            self._framed = bool(told) or response.http_version == "HTTP/2"
-            try:
-                if response.status_code != 200:  # noqa: PLR2004 - RFC 9110 15.3.1
-                    raise self._refused(response, retry_after)
-                return self._body(response, kind, largest, retry_after), retry_after
-            finally:
-                if response.http_version == "HTTP/2":
-                    self._deadline.let_go()  # it stays open by itself, and the next one must be seen being made
+            self._framed = bool(told)
+            if response.status_code != 200:  # noqa: PLR2004 - RFC 9110 15.3.1
+                raise self._refused(response, retry_after)
+            return self._body(response, kind, largest, retry_after), retry_after
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> httpx.Response:
         """Send a request over a connection that was seen being made."""
@@ -264,6 +260,10 @@ class Conversation:
             case "start_tls.complete":
                 self._see_verified(told["return_value"])
                 scene.stage = "answer"
+            case "send_request_headers.started" if part == "http2":
+                # Its connections serve many requests, and none tells which: nobody saw how its TLS was verified.
+                message = "the HTTP client that was given speaks HTTP/2 with this server; give one without http2=True"
+                raise Failure(message)
             case "send_request_headers.started" if told["request"].method != b"CONNECT" and not self._fresh:
                 raise _Used
             case "send_request_headers.started":

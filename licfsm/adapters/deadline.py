@@ -93,18 +93,10 @@ class Deadline:
         """End it now: the connection is shut down."""
         with self._lock:
             self.passed = True
-            self._shut_down()
-
-    def let_go(self) -> None:
-        """Shut the connection down that is held; the conversation may go on by another."""
-        with self._lock:
-            self._shut_down()
-
-    def _shut_down(self) -> None:
-        if self._held is not None:
-            with suppress(OSError):  # it is closed already
-                self._held.shutdown(socket.SHUT_RDWR)
-        self._let_go()
+            if self._held is not None:
+                with suppress(OSError):  # it is closed already
+                    self._held.shutdown(socket.SHUT_RDWR)
+            self._let_go()
 
     def _let_go(self) -> None:
         if self._held is not None:

@@ -55,7 +55,8 @@ class HttpsServer:
         proxy: the URL of a proxy, in place of the environment's.
         deadline: after how many seconds the question has failed, the download of a new key included.
         client: an HTTP client of the host's, used as it is and never closed here; it has its own TLS and proxies, so
-            ``ca``, ``client_certificate`` and ``proxy`` cannot be given with it.
+            ``ca``, ``client_certificate`` and ``proxy`` cannot be given with it. It may not speak HTTP/2, and a
+            transport in it that is not httpx's own answers for its TLS by itself.
 
     Raises:
         InvalidValue: something of these cannot be used; the message names it, and says what to do.

@@ -61,7 +61,11 @@ def perform(server: DevServer, command: str) -> str:
     if do is _fault and name not in FAULTS:
         message = f"there is no command {clean_text(words[0])[:64]!r}{_meant(name)}"
         raise InvalidValue(message)
-    return do(server, name, plain, options)
+    try:
+        return do(server, name, plain, options)
+    except OSError as error:
+        message = f"cannot write {clean_text(str(error.filename))}: {error.strerror}"
+        raise InvalidValue(message) from None
 
 
 def _help(_server: DevServer, _name: str, _plain: list[str], _options: dict[str, str]) -> str:

@@ -59,6 +59,7 @@ from licfsm.ports import Answer
 from licfsm.ports import LicenseServer as Port
 
 URL = "https://licenses.example.com"
+NO_HTTP_2 = "the HTTP client that was given speaks HTTP/2 with this server; give one without http2=True"
 
 
 @pytest.fixture(autouse=True)
@@ -313,6 +314,25 @@ class KeptAlive(LicenseServer):
 
 
 class TestGivenClient:
+    def test_may_not_speak_http_2(self) -> None:
+        """Over HTTP/2 nobody sees by which connection a request goes; nothing is sent, and the reason says so."""
+        context = tls(CA.issue_cert(HOST))
+        context.set_alpn_protocols(["h2"])
+        heard = bytearray()
+
+        def serve(line: Line) -> None:
+            while data := line.sock.recv(65536):
+                heard.extend(data)
+
+        with (
+            Server(serve, context) as server,
+            httpx.Client(verify=ssl.create_default_context(cafile=CA_FILE), http2=True) as client,
+        ):
+            answers = [server.ask(client=client) for _ in range(2)]
+        assert [("connection_failed", NO_HTTP_2)] * 2 == [(answer.outcome, answer.detail) for answer in answers]
+        assert b"PRI * HTTP/2.0" == bytes(heard[:14])
+        assert INSTALLED.signed.encode() not in heard
+
     def test_is_used_as_it_is(self) -> None:
         """A client of the host's asks with its own TLS, and stays open."""
         serving = LicenseServer()
@@ -360,7 +380,7 @@ class TestGivenClient:
         """A transport that never makes a connection of its own comes to an end, and nothing was sent."""
 
         def handle(request: httpx.Request) -> httpx.Response:
-            request.extensions["trace"]("http2.send_request_headers.started", {"request": QuickRequest})
+            request.extensions["trace"]("http11.send_request_headers.started", {"request": QuickRequest})
             raise AssertionError
 
         with httpx.Client(transport=httpx.MockTransport(handle)) as client:
@@ -714,6 +734,7 @@ class TestAuthority:
         (tmp_path / "sub").mkdir()
         OTHER_CA.cert_pem.write_to_path(str(tmp_path / "a.pem"))
         CA.cert_pem.write_to_path(str(tmp_path / "b.crt"))
+        CA.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
         with Server(LicenseServer()) as server:
             assert "up_to_date" == server.ask(ca=tmp_path).outcome
 

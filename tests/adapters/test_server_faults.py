@@ -404,6 +404,13 @@ RESPONSES: dict[str, tuple[Serve, tuple[str, str]]] = {
         replying(b"", "308 Permanent Redirect", "Location: https://a.example/x"),
         fault("HERE redirects to https://a.example/x (308), which is not followed; give the address it redirects to"),
     ),
+    "redirect to another server": (
+        replying(b"", "308 Permanent Redirect", "Location: https://a.example/new/v1/check"),
+        fault(
+            "HERE redirects to https://a.example/new/v1/check (308), which is not followed; "
+            "give the address it redirects to, without /v1/check at its end"
+        ),
+    ),
     "redirect to no URL": (
         replying(b"", "302 Found", "Location: https://a.example/\x7f"),
         fault(

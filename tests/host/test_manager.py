@@ -1,3 +1,4 @@
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,23 @@ class TestInstall:
         made.manager.install(path)
         made.manager.install(str(path))
         assert "Valid" == made.manager.status().entitlement
+
+    @pytest.mark.parametrize("header", ['{"alg":', '{ "alg" :', '{\n  "alg":', ' {"alg":'])
+    def test_takes_signed_text_however_its_issuer_writes_json(self, license_world: Callable, header: str) -> None:
+        """Any JSON counts in the signed text (the protocol's page), so none of it is taken for a path."""
+        made = license_world("veeam-9")
+        plain = made.key(expires="2026-02-14").signed.split(".")
+        told = base64.urlsafe_b64decode(plain[0] + "==").decode().replace('{"alg":', header)
+        parts = [base64.urlsafe_b64encode(told.encode()).decode().rstrip("="), plain[1]]
+        with pytest.raises(licfsm.KeyRejected, match="the signature is wrong"):
+            made.manager.install(".".join([*parts, plain[2] if header != '{"alg":' else "A" * 86]))
+
+    def test_shows_little_of_a_text_that_is_no_path(self, world: Callable) -> None:
+        """What was given may be a license key, after all, which belongs into no log."""
+        key = "x" * 300
+        with pytest.raises(licfsm.InvalidValue) as caught:
+            world(install=False).manager.install(key)
+        assert f"cannot read the license key {'x' * 80}…: File name too long" == str(caught.value)
 
     def test_of_a_file_that_is_not_there_says_so(self, world: Callable, tmp_path: Path) -> None:
         """A path that leads nowhere is told with what the system says."""

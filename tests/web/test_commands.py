@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from licfsm.errors import LicfsmError
@@ -26,6 +28,13 @@ class TestCommands:
     def test_is_done(self, server: DevServer, command: str, told: str) -> None:
         """What was done is told."""
         assert told == server.tell(command)
+
+    def test_that_cannot_be_written_says_so(self, server: DevServer) -> None:
+        """Where its folder is gone, a key cannot be kept; that ends nothing."""
+        shutil.rmtree(server.folder / "newest")
+        with pytest.raises(LicfsmError, match=r"cannot write .*newest.ACME-1\.lic: No such file or directory"):
+            server.tell("renew ACME-1")
+        assert "nothing goes wrong" == server.tell("ok")
 
     @pytest.mark.parametrize(
         ("command", "why"),
