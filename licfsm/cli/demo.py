@@ -26,8 +26,8 @@ __all__ = ["demo"]
 
 _WIDEST: Final = 100
 _TIME: Final = 13
-_A_WORD, _AN_ACT = 0.042, 0.8
-"""Seconds for which a terminal stands still for each word, and for the beginning of an act, so that people can follow."""
+_A_WORD, _A_SCENE = 0.038, 1.0
+"""Seconds for which a terminal stands still for each word, and between two scenes, so that people can follow."""
 
 _STATES: Final = {
     "Valid": "green",
@@ -52,6 +52,7 @@ _EXTRA: Final = "licfsm demo needs a web server and a mail server of its own: pi
 
 @click.command()
 @click.option("--fast", is_flag=True, help="Do not pause for reading; as in a pipe.")
+@click.option("--step", is_flag=True, help="Wait for Enter at the beginning of each scene; on a terminal only.")
 @click.option(
     "--picture",
     metavar="FILE",
@@ -60,7 +61,7 @@ _EXTRA: Final = "licfsm demo needs a web server and a mail server of its own: pi
     show_default=True,
     help="Where the timeline is drawn at the end, as SVG or HTML; what is there is replaced.",
 )
-def demo(*, fast: bool, picture: Path) -> None:
+def demo(*, fast: bool, step: bool, picture: Path) -> None:
     """Live through two months of a license: asked for, expired, in grace, given up, renewed.
 
     A license server (HTTPS on this machine, with an authority of its own), a mail server and a small backup product
@@ -80,7 +81,7 @@ def demo(*, fast: bool, picture: Path) -> None:
         sys.exit(REFUSED)
     console = Console(highlight=False)
     console.width = min(console.width, _WIDEST)
-    teller = _Teller(console, pause=console.is_terminal and not fast)
+    teller = _Teller(console, pause=console.is_terminal and not fast, step=step and sys.stdin.isatty())
     with writing(), interruptible():
         with tempfile.TemporaryDirectory(prefix="licfsm-demo-") as folder:
             teller.welcome()
@@ -93,9 +94,10 @@ def demo(*, fast: bool, picture: Path) -> None:
 class _Teller:
     """Writes what the play tells."""
 
-    def __init__(self, console: Console, *, pause: bool) -> None:
+    def __init__(self, console: Console, *, pause: bool, step: bool) -> None:
         self._console = console
         self._pause = pause
+        self._step = step
         self._last = ""
 
     def welcome(self) -> None:
@@ -120,9 +122,18 @@ class _Teller:
     def tell(self, told: Told) -> None:
         """Write it, and wait; after the end there is nothing to wait for."""
         kind = type(told).__name__
+        if kind in {"Act", "Ended"}:
+            self._begin()
         self.say(*getattr(self, f"_{kind.lower()}")(told), pause=self._pause and kind != "Ended")
-        if self._pause and kind == "Act":
-            time.sleep(_AN_ACT)
+
+    def _begin(self) -> None:
+        """Let what was told sink in, before the next scene."""
+        if self._step:
+            sys.stdout.write("\n(Enter goes on) ")
+            sys.stdout.flush()
+            sys.stdin.readline()
+        elif self._pause:
+            time.sleep(_A_SCENE)
 
     # ------------------------------------------------------------------------------------ line by line
 
@@ -149,7 +160,7 @@ class _Teller:
         return [self._line(told.at, words)]
 
     def _repeated(self, told: Repeated) -> list[RenderableType]:
-        asked = f"asked {_times(told.times)} more, the same answer" if told.times else ""
+        asked = f"asked {_times(told.times)} more, the same result" if told.times else ""
         if told.until > told.at:
             asked += f", until {_moment(told.until)}"
         mailed = ""
@@ -181,7 +192,9 @@ class _Teller:
             words.append(*_may(job))
         lines: list[RenderableType] = [self._line(told.at, words)]
         warnings = {job.warning for job in told.jobs if job.warning}
-        lines += [self._line(told.at, Text(f'shown in them: "{warning}"', "yellow")) for warning in sorted(warnings)]
+        lines += [
+            self._line(told.at, Text(f'shown in the paid jobs: "{warning}"', "yellow")) for warning in sorted(warnings)
+        ]
         return lines
 
     def _mailed(self, told: Mailed) -> list[RenderableType]:
@@ -200,7 +213,8 @@ class _Teller:
         always = f"At no time was this refused: {' and '.join(told.always)}." if told.always else ""
         return [
             Text(),
-            Text(f"{end}: the same, from the journal that licfsm keeps", "bold"),
+            Text(f"{end}: the same from the first key on, by the journal that licfsm keeps", "bold"),
+            Text("(entitlement: what the license allows; host: what the administrator does in the product)"),
             account_table(told.result, brief=True),
             Text(),
             Text(f"License {told.status.license}: {told.status.text}. The new key: {held}."),

@@ -221,7 +221,8 @@ class Play:
             (
                 "2025-02-01T10:00",
                 "A license key is installed",
-                "It is good through 14 February.",
+                """It is good through the whole of 14 February: it expires at the midnight that ends it, and days are counted
+                to there.""",
                 self._install,
             ),
             (
@@ -242,7 +243,8 @@ class Play:
                 "2025-02-18T10:30",
                 "The license server is back, but it cannot make keys",
                 """It says so, and is asked again every 24 hours, until the end of 14 March: 28 days after the expiration
-                date, as many as its month has. Grace is another clock: it ends with 16 March.""",
+                date, as many as its month has. It is another failure, so its mails begin anew. Grace is another clock: it
+                ends with 16 March.""",
                 self._bring_back,
             ),
             (
@@ -328,7 +330,7 @@ class Play:
         if outcome == self._outcome and not last:
             self._repeat(at, times=1)
             return
-        said = "the same answer"
+        said = "the same result"
         (session,) = self.manager.sessions(limit=1)
         if outcome != self._outcome:
             said = "a new license key, verified and in force" if outcome == "new_key" else session.messages[-1]

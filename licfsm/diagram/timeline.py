@@ -49,8 +49,14 @@ _DEADLINES: Final = {
 }
 _LAST_DAYS: Final = frozenset({"expires", "grace ends", "retrying ends"})
 """Of these, people know the last day, not the midnight that ends it."""
-_ACTORS: Final = {"server": "server's answer", "world": "world", "host": "host", "target": "targets"}
-_SHORT: Final = {"AutoUpdateDisabled": "Disabled"}
+_ACTORS: Final = {
+    "server": "server's answer",
+    "world": "world",
+    "host": "host",
+    "key not written to": "key not written to",
+    "key written to": "key written to",
+}
+_SHORT: Final = {"AutoUpdateDisabled": "Disabled", "FreeMode": "Free"}
 _NARROWEST_BAR: Final = 5.0
 _TICKS_CLOSE: Final = 4.5
 _MARKS_CLOSE: Final = 10.0

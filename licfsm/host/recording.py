@@ -47,6 +47,7 @@ def recorded(
 
     """
     found: list[Replay] = []
+    failing: set[str] = set()
 
     def watch(row: Row, lic: License, event: ev.Event, effects: list[fx.Effect]) -> None:
         if row["license"] != license_id:
@@ -61,8 +62,12 @@ def recorded(
             result.trace.append(Action(at, at, "world", f"policy: {event.policy.name}"))
         elif isinstance(event, ev.ClockStepped) and not event.interrupted:
             result.trace.append(Action(at, at, "world", "clock:", at))
-        elif isinstance(event, ev.TargetWritten):  # that it could not be is told by a notice
-            result.trace.append(Action(at, at, "target", f"{event.target} written"))
+        elif isinstance(event, ev.TargetWritten):
+            failing.discard(event.target)
+            result.trace.append(Action(at, at, "key written to", event.target))
+        elif isinstance(event, ev.TargetFailed) and event.target not in failing:  # the first time, not every hour
+            failing.add(event.target)
+            result.trace.append(Action(at, at, "key not written to", event.target))
         result.trace.extend(lines_of(effects, at, at))
         last = result.in_force[-1]
         if (lic.key, lic.policy) != (last.key, last.policy):

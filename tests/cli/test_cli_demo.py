@@ -16,7 +16,7 @@ def test_the_demo_tells_the_story_and_draws_it(tmp_path: Path, monkeypatch: pyte
     picture = tmp_path / "demo.svg"
     result = CliRunner().invoke(main, ["demo", "--picture", str(picture)])
     assert (0, "") == (result.exit_code, result.stderr)
-    for words in ("Grace -> FreeMode", "nightly backup refused", "from the journal", "times more"):
+    for words in ("Grace -> FreeMode", "nightly backup refused", "by the journal", "times more"):
         assert words in result.output
     assert max(len(line) for line in result.output.splitlines()) <= max(80, len(str(picture)) + 60)
     assert picture.read_text(encoding="utf-8").startswith("<svg")
@@ -55,6 +55,41 @@ def test_who_ends_it_in_the_middle_leaves_nothing(tmp_path: Path, wish: str) -> 
     _, told = process.communicate(timeout=30)
     assert (1, "Aborted!") == (process.returncode, told.strip())
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
+def test_with_step_each_scene_waits_for_enter(tmp_path: Path) -> None:
+    """Seven scenes and the end; on a terminal nothing goes on before."""
+    import pty
+
+    mine, its = pty.openpty()
+    picture = tmp_path / "demo.svg"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "licfsm", "demo", "--step", "--fast", "--picture", str(picture)],
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"},
+    )
+    os.close(its)
+    shown, waits = "", 0
+    while part := _read(mine):
+        shown += part
+        if shown.count("(Enter goes on)") > waits:
+            waits += 1
+            assert process.poll() is None
+            os.write(mine, b"\n")
+    os.close(mine)
+    assert (0, 8) == (process.wait(30), waits)
+    assert "157 failed" in shown
+
+
+def _read(terminal: int) -> str:
+    """Read some more of what is shown; empty at its end."""
+    try:
+        return os.read(terminal, 65536).decode("utf-8", "replace")
+    except OSError:  # the terminal's end
+        return ""
 
 
 def test_without_its_packages_the_demo_says_which_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ class TestPlay:
         assert isinstance(before, Repeated)
         assert isinstance(line, Checked)
         assert (at("2025-02-19T11:00"), at("2025-03-14T11:00"), 24) == (before.at, before.until, before.times)
-        assert (at("2025-03-15T00:00"), "the same answer", None) == (line.at, line.said, line.next_at)
+        assert (at("2025-03-15T00:00"), "the same result", None) == (line.at, line.said, line.next_at)
 
     def test_mails_a_lasting_failure_once_a_day_and_then_once_a_week(self, told: list[Told]) -> None:
         """By 8.2 with ``on_change``: on 13 to 18 February at 00:00, of another kind at 11:00, on seven days, twice more.
