@@ -34,17 +34,17 @@ _DEFAULT: Final = _FORMATS[:4]
 )
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file is not what the code says.")
 def diagrams(out: Path, reference: str | None, scenario: str | None, formats: tuple[str, ...], *, check: bool) -> None:
-    r"""Draw the lifecycle, as DOT, SVG, Mermaid and Markdown.
+    """Draw the lifecycle, as DOT, SVG, Mermaid and Markdown.
 
     \b
-    statechart, entitlement, auto-update   the lifecycle and its two regions, in general
+    statechart, entitlement, auto-update   the lifecycle, its two regions
     overview-<policy>                      with the figures of each policy
     lifecycle.md                           the table in words
     path-<file>                            where a story went (--scenario)
 
     SVG, PNG and PDF need Graphviz; the rest is always written. Exit status: 1 if a picture asked for by
     --format could not be drawn, or --check found a difference; 2 if a file is refused or cannot be written.
-    """
+    """  # noqa: D301 - click's mark for lines that stay as they are
     if scenario and reference:
         message = "a story is drawn with the figures of its own policy; leave out --policy"
         raise click.UsageError(message)

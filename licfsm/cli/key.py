@@ -68,6 +68,19 @@ def generate(out: Path) -> None:
 
 
 @key.command()
+@click.argument("file", type=_FILE)
+def public(file: Path) -> None:
+    """Print the public half of a signing key, which a host trusts. FILE is that of the private key.
+
+    Exit status: 0, or 2 if the file holds no private key.
+    """
+    with _refusing():
+        private = SigningKey.load(file)
+    with writing():
+        click.echo(private.public)
+
+
+@key.command()
 @click.option(
     "--key",
     "private",

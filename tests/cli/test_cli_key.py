@@ -118,6 +118,21 @@ class TestGenerate:
         )
 
 
+class TestPublic:
+    def test_prints_it_again(self) -> None:
+        """What a host trusts can be had from the private key at any time."""
+        made = key("generate")
+        shown = key("public", "license-signing-key.json")
+        assert (0, made.stdout) == (shown.exit_code, shown.stdout)
+
+    def test_of_none_is_refused(self) -> None:
+        """A public key has no private half to show for."""
+        Path("public.json").write_text(key("generate").stdout, encoding="utf-8")
+        shown = key("public", "public.json")
+        assert (2, "") == (shown.exit_code, shown.stdout)
+        assert "public.json: this is a public key, which cannot sign" in shown.stderr
+
+
 class TestSign:
     def verified(self, *options: object) -> licfsm.LicenseKey:
         """Sign a key, and verify it."""
