@@ -32,6 +32,7 @@ from licfsm.errors import InvalidValue, KeyRejected
 from licfsm.key import LONGEST_TEXT, LicenseKey, valid_id
 
 __all__ = [
+    "CHECK_PATH",
     "LARGEST_QUESTION",
     "SIGNED_OUTCOMES",
     "AskedQuestion",
@@ -43,6 +44,8 @@ __all__ = [
     "write_question",
 ]
 
+CHECK_PATH: Final = "/v1/check"
+"""Where a server is asked, behind its address."""
 KIND: Final = "license-answer+jws"
 VERSION: Final = 1
 SIGNED_OUTCOMES: Final = ("new_key", "up_to_date", "generation_failed", "unsupported_type", "contract_terminated")

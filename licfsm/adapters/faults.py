@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import attrs
 
+from licfsm.adapters.answers import CHECK_PATH
 from licfsm.key import clean_text
 
 __all__ = ["Address", "Certificate", "Scene", "explain", "explain_status", "read_certificate", "short"]
@@ -416,12 +417,9 @@ def explain_status(status: int, said: str, location: str, where: str) -> str:
 def _redirected(location: str) -> str:
     if location.lower().startswith("http://"):
         return "it is not HTTPS, so give an address that does not redirect there"
-    own = f", without {_OWN_PATH} at its end" if location.endswith(_OWN_PATH) else ""
+    own = f", without {CHECK_PATH} at its end" if location.endswith(CHECK_PATH) else ""
     return f"give the address it redirects to{own}"
 
-
-_OWN_PATH: Final = "/v1/check"
-"""What the protocol puts behind the address of a server."""
 
 _REMEDIES: Final = {
     401: "it does not admit this machine; ask whoever runs the server",

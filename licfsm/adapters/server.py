@@ -15,6 +15,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult
 
+from licfsm.adapters.answers import CHECK_PATH
 from licfsm.adapters.conversation import Conversation, Failure
 from licfsm.adapters.faults import Address, Scene
 from licfsm.adapters.keys import TrustedKeys
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpsServer"]
 
-PATH: Final = "/v1/check"
 LONGEST: Final = 3600
 """Seconds; no deadline is later."""
 
@@ -79,7 +79,7 @@ class HttpsServer:
         self.url: Final = url.rstrip("/")
         self.deadline: Final = _checked_deadline(deadline)
         self._origin = f"https://{parts.netloc}"
-        self._check = self._origin + parts.path.rstrip("/") + PATH
+        self._check = self._origin + parts.path.rstrip("/") + CHECK_PATH
         self._address = Address(parts.hostname or "", parts.port or _HTTPS)
         self._trust = None if trust is None else _as_trust(trust)
         self._clients: _GivenClient | _OwnClients

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from licfsm import instants
-from licfsm.cli.output import REFUSED, interruptible, writing
+from licfsm.cli.output import REFUSED, interruptible, rendered, writing
 from licfsm.errors import InvalidValue
 from licfsm.lifecycle import ENTITLEMENT
 
@@ -110,11 +110,8 @@ class _Teller:
 
     def say(self, *lines: RenderableType, pause: bool = False) -> None:
         """Write lines, without blanks at their ends, and wait until they can have been read."""
-        with self._console.capture() as captured:
-            for line in lines:
-                self._console.print(line)
-        text = captured.get()
-        sys.stdout.write("\n".join(line.rstrip() for line in text.split("\n")))
+        text = rendered(self._console, *lines)
+        sys.stdout.write(text)
         sys.stdout.flush()
         if pause:
             time.sleep(_A_WORD * len(text.split()))
@@ -163,9 +160,8 @@ class _Teller:
         asked = f"asked {_times(told.times)} more, the same result" if told.times else ""
         if told.until > told.at:
             asked += f", until {_moment(told.until)}"
-        mailed = ""
-        if told.mails:
-            mailed = f"the failure was mailed {_times(told.mails)} more" if asked else "the failure was mailed again"
+        often = f"{_times(told.mails)} more" if asked else "again"
+        mailed = f"the failure was mailed {often}" if told.mails else ""
         return [self._line(told.at, Text("; ".join(filter(None, (asked, mailed))), "dim"))]
 
     def _written(self, told: Written) -> list[RenderableType]:

@@ -7,17 +7,28 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-__all__ = ["FAILED", "REFUSED", "interruptible", "writing"]
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = ["FAILED", "REFUSED", "interruptible", "rendered", "writing"]
 
 FAILED: Final = 1
 """Exit status: what was asked for does not hold, or could not be had."""
 
 REFUSED: Final = 2
 """Exit status: what was given cannot be used, or the output cannot be written."""
+
+
+def rendered(console: Console, *what: RenderableType) -> str:
+    """Lay something out as a console would, without the blanks that fill up lines."""
+    with console.capture() as captured:
+        for one in what:
+            console.print(one)
+    return "\n".join(line.rstrip() for line in captured.get().split("\n"))
 
 
 @contextmanager

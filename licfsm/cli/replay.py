@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from licfsm import instants
-from licfsm.cli.output import FAILED, REFUSED, writing
+from licfsm.cli.output import FAILED, REFUSED, rendered, writing
 from licfsm.errors import InvalidFile, InvalidValue, Mistake
 from licfsm.loading.policies import find_policy
 from licfsm.loading.scenarios import load_scenario, scenario_files
@@ -223,9 +223,7 @@ class _Run:
         if self.out.is_terminal:
             self.out.print(what)
             return
-        with self.out.capture() as captured:
-            self.out.print(what)
-        sys.stdout.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
+        sys.stdout.write(rendered(self.out, what))
 
     def refuse(self, path: Path, mistakes: list[Mistake]) -> None:
         self.refused += 1

@@ -33,7 +33,6 @@ START: Final = "2025-02-01T09:00"
 END: Final = "2025-04-01T00:00"
 POLICY: Final = "veeam-9"
 TARGETS: Final = ("backup server", "Enterprise Manager")
-_SERVER: Final = "license server"
 
 
 class Act(NamedTuple):
@@ -134,7 +133,6 @@ class Play:
     """
 
     tell: Callable[[Told], None]
-    folder: Path
     clock: ManualClock
     server: DevServer
     mailbox: Mailbox
@@ -161,7 +159,7 @@ class Play:
         """
         clock = ManualClock(START)
         with ExitStack() as stack:
-            server = DevServer(folder=folder / _SERVER, clock=clock.now_ms)
+            server = DevServer(folder=folder / "license server", clock=clock.now_ms)
             stack.callback(lambda: play.server.stop())  # noqa: PLW0108 - the one that runs then
             mailbox = stack.enter_context(Mailbox())
             address, port = mailbox.address
@@ -191,7 +189,7 @@ class Play:
                     clock=clock,
                 )
             )
-            play = cls(tell, folder, clock, server, mailbox, manager, BackupHost(manager), targets)
+            play = cls(tell, clock, server, mailbox, manager, BackupHost(manager), targets)
             manager.subscribe(play.hear)
             yield play
 
@@ -269,7 +267,7 @@ class Play:
 
     def _bring_back(self) -> None:
         port = urlsplit(self.server.url).port or 0
-        self.server = DevServer(folder=self.folder / _SERVER, port=port, clock=self.clock.now_ms)
+        self.server = DevServer(folder=self.server.folder, port=port, clock=self.clock.now_ms)
         self.server.fault("generation_failed")
 
     def _renew(self) -> None:

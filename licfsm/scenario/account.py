@@ -93,10 +93,9 @@ def _told(result: Replay) -> Iterator[Told]:
                 last_check.mails += line.channel == "mail"
                 last_check.said = line.text
             elif _tells(lines, place, line):
-                told = Told(line.at, f"{line.channel}: {line.text}", entitlement, auto_update, "notice")
-                yield attrs.evolve(
-                    told, mails=int(line.channel == "mail"), brief=f"{line.channel}: {line.name.replace('_', ' ')}"
-                )
+                text, brief = (f"{line.channel}: {words}" for words in (line.text, line.name.replace("_", " ")))
+                mails = int(line.channel == "mail")
+                yield Told(line.at, text, entitlement, auto_update, "notice", mails, brief=brief)
         else:
             words = line.words(lambda moment: when(moment, result.story.key.zone))
             yield Told(line.at, f"{line.kind}: {words}", entitlement, auto_update, "action")

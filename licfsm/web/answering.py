@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from licfsm.adapters.answers import AskedQuestion, SignedAnswer, sign_answer, write_answer
+from licfsm.adapters.answers import CHECK_PATH, AskedQuestion, SignedAnswer, sign_answer, write_answer
 from licfsm.adapters.key_pairs import SigningKey
 from licfsm.errors import KeyRejected
 from licfsm.key import clean_text
@@ -33,8 +33,7 @@ _MESSAGES: Final = {
 }
 _OVERSIZED: Final = 1024 * 1024
 _NONCES: Final = 10_000
-_CHECK: Final = "/v1/check"
-_ELSEWHERE: Final = "/elsewhere" + _CHECK
+_ELSEWHERE: Final = "/elsewhere" + CHECK_PATH
 _JOSE: Final = "application/jose"
 _STATUS: Final = {"outage": 503, "refuse": 403, "rate": 429}
 
@@ -63,7 +62,7 @@ class Answering:
         self._now_ms = now_ms
         self._nonces: dict[str, None] = {}
         self.routes: Final = [
-            Route(_CHECK, self._check, methods=["POST"]),
+            Route(CHECK_PATH, self._check, methods=["POST"]),
             Route(_ELSEWHERE, self._check_elsewhere, methods=["POST"]),
             Route("/v1/keys/{name}", self._download, methods=["GET"]),
         ]
