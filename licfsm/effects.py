@@ -92,12 +92,12 @@ class Session(NamedTuple):
 
 
 class SessionAmended(NamedTuple):
-    """A check's session entry gets another result: a target failed, or has the key at last (rules.md 4.4).
+    """A check's session entry is told of its targets: one failed, or all have the key at last (rules.md 4.4).
 
     Attributes:
         attempt: the attempt's number.
-        result: ``success`` or ``warning``.
-        message: what is added to the entry.
+        result: its result from now on: ``warning``, then ``success``.
+        message: what is added to the entry; empty for nothing.
 
     """
 

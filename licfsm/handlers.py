@@ -300,14 +300,17 @@ def _answered(step: Step, event: ev.Answered) -> None:
     step.out.append(fx.Checked(record.attempt, outcome, rule.failed, asked, due))
     messages: tuple[str, ...] = (rule.text, step.detail) if step.detail else (rule.text,)
     place = len(step.told)
+    result = rule.session
     if outcome == "new_key" and event.key:
         texts = step.policy.texts
         messages = (texts.key_received, texts.key_installed, texts.key_updated)
         _adopt(step, event.key, attempt=record.attempt)
+        if record.writes:
+            result = "warning"  # until every target holds the key (4.4): a kill in between claims nothing
     fire(step, AUTO_UPDATE, rule.reaction, now)
     if outcome == "new_key":
         _tell_installed(step, place)
-    step.out.append(fx.Session(record.attempt, asked, now, rule.session, messages))
+    step.out.append(fx.Session(record.attempt, asked, now, result, messages))
 
 
 def _outcome(step: Step, event: ev.Answered) -> tuple[str, str]:
@@ -374,14 +377,15 @@ def _target_named(step: Step, event: ev.TargetNamed) -> None:
 
 
 def _target_written(step: Step, event: ev.TargetWritten) -> None:
-    """4.4: the target holds the key; the session of its check is a success when all that it concerns do."""
+    """4.4: the target holds the key; the session of its check is a success once all of that time's targets do."""
     _remember(step)
     for write in step.record.writes:
         if write.target == event.target and event.key == step.key:
             _replace_write(step, write, None)
             last = all(other.attempt != write.attempt for other in step.record.writes)
-            if write.attempt and write.warned and last:
-                step.out.append(fx.SessionAmended(write.attempt, "success", step.policy.texts.key_installed))
+            if write.attempt and last:
+                result, text = step.policy.outcomes["new_key"].session, step.policy.texts.key_installed
+                step.out.append(fx.SessionAmended(write.attempt, result, text if write.warned else ""))
 
 
 def _target_failed(step: Step, event: ev.TargetFailed) -> None:

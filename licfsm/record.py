@@ -21,7 +21,7 @@ class TargetWrite:
         target: the target's name.
         attempt: the check that brought the key; 0 for one installed by hand.
         retry_at: when it is tried again.
-        warned: whether the check's session is a warning, since a target of the same key failed.
+        warned: whether a target of the same key failed, which the check's session tells.
         told_at: when its failure was last told by mail; None as long as it did not fail.
         under_way: whether it is being written, as far as anybody knows; after a kill it is written again.
 

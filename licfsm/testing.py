@@ -25,6 +25,7 @@ from licfsm.adapters.key_pairs import SigningKey
 from licfsm.adapters.keys import sign
 from licfsm.errors import InvalidValue
 from licfsm.host.manager import LicenseManager
+from licfsm.instants import SECOND
 from licfsm.key import LicenseKey
 from licfsm.policy import Policy
 from licfsm.ports import Answer, Notice, Question
@@ -142,13 +143,15 @@ class LicenseWorld:
     def renewal(self, **values: Any) -> Callable[[Question], Answer]:  # noqa: ANN401 - likewise
         """Make a reply for the server: a key like the installed one but for these values, issued when it is asked.
 
-        A key that is so already is up to date.
+        A key that is so already is up to date. One that was issued at this very instant, or later, is followed by one
+        of a second later: a server gives no other key for a newer one (rules.md 4.3).
         """
 
         def reply(question: Question) -> Answer:
             old = question.key
             told = {name: getattr(old, name) for name in _KEPT}
-            key = self.key(**told | values)
+            issued = max(self.clock.now_ms(), old.issued_at + SECOND)
+            key = self.key(**{"issued": instants.isoformat(issued)} | told | values)
             same = all(getattr(key, name) == told[name] for name in _KEPT)
             return Answer("up_to_date") if same else Answer("new_key", key)
 
@@ -161,8 +164,14 @@ class LicenseWorld:
             until: a datetime, or ISO text in UTC; what is due at that very instant still happens.
             perform: whether the server is asked, and keys and notices are delivered.
 
+        Raises:
+            InvalidValue: that lies before the clock; it is set back by its own ``set_to``.
+
         """
         end = ManualClock(until).now
+        if end < self.clock.now:
+            message = f"{until} lies before the clock, {self.clock.now.isoformat()}; to set it back, call clock.set_to"
+            raise InvalidValue(message)
         while True:
             self.manager.tick(perform=perform)
             due = self.manager.next_due(perform=perform)

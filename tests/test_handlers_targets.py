@@ -168,12 +168,30 @@ class TestSessionOfTheCheck:
         story.happen(ev.TargetWritten("server", story.key))
         assert ["warning", "warning"] == [amended.result for amended in story.all(fx.SessionAmended)]
 
-    def test_is_not_amended_where_nothing_failed(self, begin: Callable) -> None:
-        """Targets that are written at once leave the session a success."""
+    def test_is_a_warning_until_every_target_holds_the_key(self, begin: Callable) -> None:
+        """Whatever ends the process before the last target is written leaves no success that is none."""
         story = renewed(begin, "server", "manager")
-        for target in ("server", "manager"):
-            story.happen(ev.TargetWritten(target, story.key))
+        (session,) = story.all(fx.Session)
+        story.happen(ev.TargetWritten("server", story.key))
+        meanwhile = (session.result, story.all(fx.SessionAmended))
+        story.happen(ev.TargetWritten("manager", story.key))
+        assert (("warning", []), [fx.SessionAmended(1, "success", "")]) == (meanwhile, story.all(fx.SessionAmended))
+
+    def test_is_a_success_at_once_without_targets(self, begin: Callable) -> None:
+        """A key that is to be written nowhere is all there."""
+        story = renewed(begin)
+        assert ["success"] == [session.result for session in story.all(fx.Session)]
         assert [] == story.all(fx.SessionAmended)
+
+    @pytest.mark.parametrize("outcome", ["up_to_date", "connection_failed"])
+    def test_says_what_the_check_came_to_without_a_key(self, begin: Callable, outcome: str) -> None:
+        """An older key that still waits for its target is no matter of this check."""
+        story = begin(targets=("server",))
+        story.install(story.renewal(expires="2026-02-14"))
+        story.check_now()
+        story.answer(outcome)
+        expected = {"up_to_date": "success", "connection_failed": "failed"}
+        assert [expected[outcome]] == [session.result for session in story.all(fx.Session)]
 
     @pytest.mark.parametrize("outcome", ["fails", "is written"])
     def test_does_not_exist_for_a_key_installed_by_hand(self, begin: Callable, outcome: str) -> None:

@@ -79,6 +79,19 @@ class TestWorld:
         outcomes = [world.manager.check_now(wait=5).outcome for _ in range(2)]
         assert ["new_key", "up_to_date"] == outcomes
 
+    def test_renewal_comes_at_once_where_no_time_went_by(self, license_world: Callable) -> None:
+        """The simplest test of a host installs a key and renews it, and has no reason to move the clock in between."""
+        world = license_world("veeam-9")
+        world.install(expires="2025-02-14")
+        world.server.will(world.renewal(expires="2026-02-14"))
+        assert "new_key" == world.manager.check_now(wait=5).outcome
+
+    def test_runs_to_no_time_that_is_over(self, license_world: Callable) -> None:
+        """A date that was mistyped is told, and not taken for nothing to do."""
+        world = license_world("veeam-9")
+        with pytest.raises(licfsm.InvalidValue, match=r"2025-01-31 lies before the clock.*clock\.set_to"):
+            world.run(until="2025-01-31")
+
     def test_stops_at_every_due_instant(self, license_world: Callable) -> None:
         """Time never jumps over what is due: Expiring begins at midnight, and the question of that moment is asked."""
         world = license_world("veeam-9")

@@ -210,12 +210,14 @@ class LicenseManager:
 
         Args:
             license_id: which license; not needed where there is exactly one.
-            wait: for how many seconds to wait for what comes of it; the driver asks, or this call where none runs,
-                which then takes as long as the server lets it. A driver in another process looks for commands at
-                least once a minute, so wait longer than that for it.
+            wait: for how many seconds to wait for what comes of it: the answer, and a first try at each target of a
+                new key. The driver asks, or this call where none runs, which then takes as long as the server and
+                the targets let it. A driver in another process looks for commands at least once a minute, so wait
+                longer than that for it.
 
         Returns:
-            The check's session entry; None without ``wait``, or where no answer came in that time.
+            The check's session entry, a ``warning`` as long as a target does not hold the new key (4.4); None without
+            ``wait``, or where no answer came in that time.
 
         Raises:
             UnknownLicense: there is no such license, or none was named and there is not exactly one.
@@ -239,17 +241,21 @@ class LicenseManager:
         while True:
             self._check()
             self._registry.refresh()
-            if ended := self._ended(license_id, attempt):
-                return ended
+            ended = self._ended(license_id, attempt)
             left = end - time.monotonic()
-            if left <= 0:
-                return None
+            if left <= 0 or (ended and not self._waits_for_target(license_id, ended.attempt)):
+                return ended
             here = not self._driver.alive and self._drive.perform_for(
                 license_id, lambda: self._is_open() and time.monotonic() < end
             )
-            if not here or not self._ended(license_id, attempt):
+            if not here:
                 with self._changed:
                     self._changed.wait(min(left, _POLL))
+
+    def _waits_for_target(self, license_id: str, attempt: int) -> bool:
+        """Say whether a target was not tried yet with the key of a check, so that its session says little so far."""
+        writes = self._registry.entries[license_id].live().record.writes
+        return any(write.attempt == attempt and write.told_at is None for write in writes)
 
     def _ended(self, license_id: str, attempt: int) -> SessionEntry | None:
         """Find the session entry of an attempt; that of the attempt which took its place, where it was interrupted."""

@@ -35,6 +35,22 @@ class SlowServer:
         return licfsm.Answer("up_to_date")
 
 
+class SlowTarget:
+    """A target that takes a key when it is let, or says at once why it does not."""
+
+    name = "share"
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.let_go = threading.Event()
+        self.refuses: str | None = None
+
+    def write(self, _key: licfsm.LicenseKey) -> str | None:
+        self.begun.set()
+        assert self.let_go.wait(LONG)
+        return self.refuses
+
+
 @pytest.fixture
 def world(license_world: Callable, tmp_path: Path) -> Callable[..., LicenseWorld]:
     """Make a world on a store in a file, with the key of ACME-1 (last day 2025-02-14) installed."""
@@ -82,6 +98,14 @@ manager = licfsm.LicenseManager.open({str(made.manager._store.path)!r}, policy="
             return child
 
         yield start
+
+
+@pytest.fixture
+def share() -> Iterator[SlowTarget]:
+    """Make a target that is let go at the end of the test at the latest."""
+    target = SlowTarget()
+    yield target
+    target.let_go.set()
 
 
 def threads() -> list[str]:
@@ -188,6 +212,68 @@ class TestRunning:
 
         assert ("up_to_date", "here") == asyncio.run(host())
         assert [] == threads()
+
+
+class TestWaitingForTargets:
+    """rules.md 4.4: a check's session is a Warning until every target holds its key."""
+
+    def check(self, world: Callable, share: SlowTarget, **options: object) -> LicenseWorld:
+        """Have a world whose next check brings a key, after the target got the first one."""
+        share.let_go.set()
+        made = world(targets=[share], **options)
+        made.manager.tick()
+        share.begun.clear()
+        share.let_go.clear()
+        made.server.will(made.renewal(expires="2026-02-14"))
+        return made
+
+    def test_claims_no_success_while_a_target_is_written(self, world: Callable, share: SlowTarget) -> None:
+        """A kill in the midst of a write leaves a Warning in the store."""
+        made = self.check(world, share)
+        with made.manager.running():
+            made.manager.check_now()
+            assert share.begun.wait(LONG)
+            seen = [made.manager.sessions()[-1].result]
+            share.let_go.set()
+            made.manager.close()
+        with licfsm.LicenseManager.open(
+            made.manager._store.path, policy="veeam-9", trust=made.signing.public, clock=made.clock, targets=[share]
+        ) as again:
+            seen.append(again.sessions()[-1].result)
+        assert ["warning", "success"] == seen
+
+    def test_ends_when_each_target_was_tried(self, world: Callable, share: SlowTarget) -> None:
+        """Who waits for a check learns what came of its key, and not of the question alone."""
+        made = self.check(world, share)
+        found: list[licfsm.SessionEntry] = []
+        with made.manager.running():
+            waiting = threading.Thread(target=lambda: found.append(made.manager.check_now(wait=LONG)))
+            waiting.start()
+            assert share.begun.wait(LONG)
+            share.let_go.set()
+            waiting.join(LONG)
+        assert ["success"] == [session.result for session in found]
+
+    def test_ends_when_a_target_failed(self, world: Callable, share: SlowTarget) -> None:
+        """Its next try is an hour away, and nobody waits for that."""
+        made = self.check(world, share)
+        share.refuses = "no such share"
+        share.let_go.set()
+        session = made.manager.check_now(wait=LONG)
+        assert ("warning", "New license key could not be written to share: no such share") == (
+            session.result,
+            session.messages[-1],
+        )
+
+    def test_gives_the_entry_as_it_stands_when_its_time_is_over(self, world: Callable, share: SlowTarget) -> None:
+        """An answer that came is told, though a target is being written still."""
+        made = self.check(world, share)
+        with made.manager.running():
+            made.manager.check_now()
+            assert share.begun.wait(LONG)
+            session = made.manager._outcome("ACME-1", 1, 0.0)
+            share.let_go.set()
+        assert ("new_key", "warning") == (session.outcome, session.result)
 
 
 class TestTick:

@@ -148,13 +148,15 @@ class Transaction:
         self._sessions.append((None, license_id, attempt, started_at, ended_at, outcome, result, told))
 
     def amend_session(self, license_id: str, attempt: int, result: str, message: str) -> None:
-        """Give a session entry another result, and one more message."""
+        """Give a session entry another result, and one more message where there is one."""
         self.flush()
         which = sessions.c.license == license_id, sessions.c.attempt == attempt
         query = sa.select(sessions.c.seq, sessions.c.messages).where(*which).order_by(sessions.c.seq.desc())
         if found := self._connection.execute(query).first():
-            messages = json.dumps([*_messages(found.messages), message])
-            change = sessions.update().where(sessions.c.seq == found.seq).values(result=result, messages=messages)
+            values = {"result": result}
+            if message:
+                values["messages"] = json.dumps([*_messages(found.messages), message])
+            change = sessions.update().where(sessions.c.seq == found.seq).values(values)
             self._connection.execute(change)
 
     def add_notice(
