@@ -255,10 +255,16 @@ def _install(step: Step, event: ev.Install) -> None:
 
 
 def _first_installed(step: Step, _: ev.FirstInstalled) -> None:
-    """4.4, 8.2: the first key is in force already; it goes to the targets, and is told."""
+    """4.4, 8.2: the first key is in force already; it goes to the targets, and is told.
+
+    That automatic update is off, as with every first key, only the report says (6.5): a mail is read later, when the
+    host has switched it on.
+    """
     _remember(step)
     _save(step, attempt=0)
-    _tell_installed(step, 0)
+    values = {"license": step.key.id, "until": until_text(step.key)}
+    tell(step, "key_installed", "info", text="key_installed_while_off", only=("report",), **values)
+    tell(step, "key_installed", "info", but="report", **values)
 
 
 def _refusal(step: Step, key: LicenseKey, *, force: bool) -> str:

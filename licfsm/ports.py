@@ -1,6 +1,7 @@
 """What the world must offer. These docs are the contract that every adapter keeps.
 
-Nothing here decides a rule: an adapter says what is, or does what an effect says, and reports the outcome.
+Nothing here decides a rule: an adapter says what is, or does what an effect says, and reports the outcome. All of them
+are called one at a time, from the thread that drives, and are waited for: none of them may be asynchronous.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ from licfsm.errors import InvalidValue
 from licfsm.key import LicenseKey
 from licfsm.policy import OUTCOMES
 
-__all__ = ["Answer", "Clock", "HostClock", "LicenseServer", "Notice", "Notifier", "Question", "Target"]
+__all__ = [
+    "Answer",
+    "Clock",
+    "HostClock",
+    "LicenseServer",
+    "Notice",
+    "Notifier",
+    "Question",
+    "Target",
+    "see_that_it_returns",
+]
 
 
 @runtime_checkable

@@ -126,6 +126,7 @@ def tell(
     *,
     mail: bool = True,
     only: tuple[str, ...] = (),
+    but: str = "",
     text: str = "",
     **values: str,
 ) -> None:
@@ -137,6 +138,7 @@ def tell(
         level: for the log.
         mail: whether it is to be mailed.
         only: the only channels it goes to.
+        but: a channel it does not go to.
         text: the name of its text, where that differs.
         values: what the text may speak of.
 
@@ -145,6 +147,7 @@ def tell(
     template = step.policy.notifications[text or name]
     for key, value in values.items():
         values[key] = clean_text(value)
+    channels = tuple(channel for channel in channels if channel != but)
     step.told.append(fx.Notify(name, channels, template.format_map(values), level))
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import attrs
 
+from licfsm.adapters.functions import see_that_it_returns
 from licfsm.adapters.log import in_one_line
 from licfsm.adapters.replacing import PREVIOUS, replace_file, unwritten
 from licfsm.errors import InvalidValue
@@ -29,7 +30,6 @@ PLACEHOLDER: Final = "{license}"
 LONGEST_NAME: Final = 200
 _SHOWN: Final = 120
 _SEPARATORS: Final = ("/", "\\") if sys.platform == "win32" else ("/",)
-_ASYNCHRONOUS: Final = "is asynchronous; give a function that returns when the key is written"
 
 
 # ---------------------------------------------------------------------------------------------- what a host gives
@@ -79,6 +79,7 @@ def _as_target(thing: Any, name: str | None = None) -> Target:  # noqa: ANN401 -
         message = f"{thing.__name__} is a class; give a target made of it"
         raise InvalidValue(message)
     if _writes(thing):
+        see_that_it_returns(thing.write, f"write of target {name or _name_of(thing)}")
         target: Target = thing
         return target
     if callable(thing):
@@ -133,12 +134,7 @@ class CallbackTarget:
 
     @function.validator
     def _check(self, _: object, function: object) -> None:
-        if not callable(function):
-            message = f"a callback must be a function of a key, not {_kind(function)}"
-            raise InvalidValue(message)
-        if inspect.iscoroutinefunction(function):
-            message = f"{_name_of(function, '__name__')} {_ASYNCHRONOUS}"
-            raise InvalidValue(message)
+        see_that_it_returns(function, f"target {_name_of(function, '__name__')}")
 
     @name.default
     def _own_name(self) -> str:
@@ -157,7 +153,7 @@ class CallbackTarget:
             return in_one_line(error)
         if inspect.iscoroutine(result):
             result.close()
-            return f"{self.name} {_ASYNCHRONOUS}"
+            return f"{self.name} is asynchronous; give a function that returns when the key is written"
         return None
 
 

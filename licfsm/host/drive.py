@@ -7,7 +7,8 @@ themselves. When it is gone, the next one that ticks takes its place, and begins
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from licfsm import instants
@@ -55,6 +56,8 @@ class Drive:
         self._keep = keep
         self._clock = registry.clock
         self._turn = threading.Lock()
+        self._driving: int | None = None
+        """The thread that is at it."""
         self._pruned_at = -NEVER
         registry.notified = outbox.look_again
         self._begin()
@@ -109,6 +112,7 @@ class Drive:
         if not self._turn.acquire(blocking=False):
             return _BUSY
         try:
+            self._driving = threading.get_ident()
             if not self._take_over():
                 self._registry.refresh()
                 return LONGEST_SLEEP
@@ -122,6 +126,7 @@ class Drive:
             due = self.next_due(perform=perform)
             return min(max(0.0, (due - self._clock.now_ms()) / SECOND), LONGEST_SLEEP)
         finally:
+            self._driving = None
             self._turn.release()
 
     def perform_for(self, license_id: str, wanted: Callable[[], bool]) -> bool:
@@ -135,6 +140,7 @@ class Drive:
             return False
         was_held = self._store.sidecar.held
         try:
+            self._driving = threading.get_ident()
             if not self._take_over():
                 return False
             self._performer.perform(wanted, only=license_id)
@@ -143,13 +149,28 @@ class Drive:
             if not was_held:
                 with self._registry.lock:
                     self._store.sidecar.release()
+            self._driving = None
             self._turn.release()
         return True
+
+    def is_this_thread(self) -> bool:
+        """Say whether it is this thread that drives at this moment: in a subscriber or an adapter, that is."""
+        return self._driving == threading.get_ident()
+
+    @contextmanager
+    def awaiting(self, license_id: str) -> Iterator[None]:
+        """Have a license's question asked, and its key written, before those of others: somebody waits for it."""
+        self._performer.awaited.append(license_id)
+        try:
+            yield
+        finally:
+            self._performer.awaited.remove(license_id)
 
     def _take_over(self) -> bool:
         """Become the one who drives the store, unless another process does."""
         sidecar = self._store.sidecar
         with self._registry.lock:  # a command may hold the place for a moment, to tell of a clock that was set
+            sidecar.leave_what_is_gone()
             if sidecar.held:
                 return True
             if not sidecar.acquire():

@@ -23,6 +23,7 @@ import pendulum
 
 from licfsm import events as ev
 from licfsm import instants
+from licfsm.adapters.functions import see_that_it_returns
 from licfsm.adapters.log import LogNotifier
 from licfsm.adapters.store import Store
 from licfsm.errors import InvalidValue, UnknownLicense, UnknownOperation, WrongProcess
@@ -211,8 +212,9 @@ class LicenseManager:
         Args:
             license_id: which license; not needed where there is exactly one.
             wait: for how many seconds to wait for what comes of it: the answer, and a first try at each target of a
-                new key. The driver asks, or this call where none runs, which then takes as long as the server and
-                the targets let it. A driver in another process looks for commands at least once a minute, so wait
+                new key. The driver asks, before whatever else is due but after the call that it is at (to a server,
+                a target, a mail server); or this call where none runs, which then takes as long as the server and the
+                targets let it. A driver in another process looks for commands at least once a minute, so wait
                 longer than that for it.
 
         Returns:
@@ -220,12 +222,29 @@ class LicenseManager:
             ``wait``, or where no answer came in that time.
 
         Raises:
+            InvalidValue: ``wait`` is no number of seconds, or this is within a subscriber or an adapter.
             UnknownLicense: there is no such license, or none was named and there is not exactly one.
             NotInstalled: it has no key yet.
 
         """
+        if wait is not None:
+            self._check_wait(wait)
         entry = self._command(license_id, ev.CheckNow())
-        return None if wait is None else self._outcome(entry.id, entry.live().record.attempt, wait)
+        if wait is None:
+            return None
+        with self._drive.awaiting(entry.id):
+            return self._outcome(entry.id, entry.live().record.attempt, wait)
+
+    def _check_wait(self, wait: object) -> None:
+        if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= threading.TIMEOUT_MAX:
+            message = f"wait must be a number of seconds, 0 or more; not {wait!r:.80}"
+            raise InvalidValue(message)
+        if wait and self._drive.is_this_thread():
+            message = (
+                "check_now cannot wait within a subscriber or an adapter, for what it waits for goes on when that one"
+                " returns: leave wait out, or call it from another thread"
+            )
+            raise InvalidValue(message)
 
     def _command(self, license_id: str | None, event: ev.Event) -> Entry:
         self._check()
@@ -243,8 +262,10 @@ class LicenseManager:
             self._registry.refresh()
             ended = self._ended(license_id, attempt)
             left = end - time.monotonic()
-            if left <= 0 or (ended and not self._waits_for_target(license_id, ended.attempt)):
+            if left <= 0:
                 return ended
+            if ended and not self._waits_for_target(license_id, ended.attempt):
+                return self._ended(license_id, attempt)  # as the targets left it
             here = not self._driver.alive and self._drive.perform_for(
                 license_id, lambda: self._is_open() and time.monotonic() < end
             )
@@ -254,7 +275,8 @@ class LicenseManager:
 
     def _waits_for_target(self, license_id: str, attempt: int) -> bool:
         """Say whether a target was not tried yet with the key of a check, so that its session says little so far."""
-        writes = self._registry.entries[license_id].live().record.writes
+        with self._registry.lock:  # what is being committed is in the record already, but nobody may read it yet
+            writes = self._registry.entries[license_id].live().record.writes
         return any(write.attempt == attempt and write.told_at is None for write in writes)
 
     def _ended(self, license_id: str, attempt: int) -> SessionEntry | None:
@@ -427,14 +449,19 @@ class LicenseManager:
     def subscribe(self, function: Callable[[JournalEntry], None]) -> Callable[[], None]:
         """Have a function called with every journal entry from now on, after it was stored.
 
-        It is called in the thread that did it, most often the driver's, and must not take long. What it raises is
-        logged. Entries of other processes come when this one looks at the store, at most a minute later.
+        It is called in the thread that did it, most often the driver's (of `running_async` too, so not in the event
+        loop's: ``loop.call_soon_threadsafe`` leads there), and must not take long. What it raises is logged. Entries
+        of other processes come when this one looks at the store, at most a minute later.
 
         Returns:
             A function that ends it.
 
+        Raises:
+            InvalidValue: it is no function, or an asynchronous one.
+
         """
         self._check()
+        see_that_it_returns(function, "a subscriber")
         return self._registry.subscribe(function)
 
     def _entry(self, license_id: str | None) -> Entry:

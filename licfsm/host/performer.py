@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -54,6 +55,8 @@ class Performer:
         self._outbox = outbox
         self._server = server
         self.targets = targets
+        self.awaited: list[str] = []
+        """Licenses whose check somebody waits for: theirs come first, ahead of the mail too."""
         self._outcomes: list[tuple[str, ev.Event]] = []
 
     def write_again(self) -> None:
@@ -87,7 +90,7 @@ class Performer:
             self._write(_turn(wanted, share / 2))
             if not self.is_owed(only) or time.monotonic() >= end:
                 break
-        self._outbox.deliver(lambda: _turn(wanted, share / 2))
+        self._outbox.deliver(lambda: _turn(lambda: wanted() and not self._awaited(), share / 2))
 
     def is_owed(self, only: str | None = None) -> bool:
         """Say whether a question waits to be asked, or a key to be written."""
@@ -97,25 +100,33 @@ class Performer:
     # ------------------------------------------------------------------------------------ the server
 
     def _ask(self, may_go_on: Callable[[], bool], only: str | None) -> None:
-        registry = self._registry
         self._take_down()
         collected_since = time.monotonic()
-        for license_id, attempt in registry.checking():
-            if only not in {None, license_id}:
-                continue
-            if not may_go_on():
-                break
+        waiting = deque(pair for pair in self._registry.checking() if only in {None, pair[0]})
+        while ((first := self._awaited(only)) or waiting) and may_go_on():
+            license_id, attempt = first or waiting.popleft()
             question = self._question(license_id, attempt)
             if question is None:
                 continue
             answer = self._answer(question)
             self._outcomes.append((license_id, _answered(attempt, answer)))
             late = time.monotonic() - collected_since >= _COLLECT
-            if late or len(self._outcomes) >= BATCH:
+            if first or late or len(self._outcomes) >= BATCH:
                 self._take_down()
-                registry.step_due()
+                self._registry.step_due()
                 collected_since = time.monotonic()
+            if first:
+                break  # a new key is to be written before others are asked
         self._take_down()
+
+    def _awaited(self, only: str | None = None) -> tuple[str, int] | None:
+        """Name a license whose question is open and waited for by somebody, with the attempt's number."""
+        answered = {license_id for license_id, _ in self._outcomes}  # what is to be taken down is not asked again
+        for license_id in tuple(self.awaited):
+            lic = None if license_id in answered else self._registry.entries[license_id].lic
+            if lic is not None and lic.record.auto_update == CHECKING and only in {None, license_id}:
+                return license_id, lic.record.attempt
+        return None
 
     def _question(self, license_id: str, attempt: int) -> Question | None:
         """Ask what is still to be asked: a command may have come in between."""
@@ -171,7 +182,7 @@ class Performer:
     def _write(self, may_go_on: Callable[[], bool]) -> None:
         registry = self._registry
         while registry.writes and may_go_on():
-            license_id, effect = registry.writes.popleft()
+            license_id, effect = self._next_write()
             lic = registry.entries[license_id].lic
             owed = (
                 lic is not None
@@ -188,6 +199,14 @@ class Performer:
             )
             self._outcomes.append((license_id, event))
             self._take_down()
+
+    def _next_write(self) -> tuple[str, fx.WriteTarget]:
+        """Take what is to be written next out of the queue."""
+        writes, awaited = self._registry.writes, frozenset(self.awaited)
+        place = next((place for place, (license_id, _) in enumerate(writes) if license_id in awaited), 0)
+        found = writes[place]
+        del writes[place]
+        return found
 
     def _written(self, license_id: str, effect: fx.WriteTarget) -> str | None:
         try:

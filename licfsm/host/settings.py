@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import attrs
 
 from licfsm.adapters.clock import SystemClock
+from licfsm.adapters.functions import see_that_it_returns
 from licfsm.adapters.keys import TrustedKeys
 from licfsm.adapters.targets import FileTarget, as_targets
 from licfsm.errors import InvalidValue
@@ -95,6 +96,10 @@ class Settings:
                 known = _KNOWN.get(name, f"a {getattr(port, '__name__', '')}")
                 message = f"{name} must be {known}, not {_kind(adapter)}"
                 raise InvalidValue(message)
+        if isinstance(server, LicenseServer):
+            see_that_it_returns(server.ask, "ask of server")
+        if mail is not None:
+            see_that_it_returns(mail.deliver, "deliver of mail")
         if mail_repeat not in (None, *MAIL_REPEATS):
             message = (
                 f"mail_repeat must be one of {', '.join(MAIL_REPEATS)}, or None for the policy's; not {mail_repeat!r}"

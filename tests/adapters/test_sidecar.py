@@ -133,6 +133,44 @@ class TestLock:
         process.wait()
         assert (False, True) == (before, sidecar.acquire())
 
+    def test_on_a_file_that_was_replaced_is_given_up(self, sidecar: Sidecar, path: Path) -> None:
+        """Who holds a lock on a file that others no longer see keeps nobody away: the new one counts."""
+        assert sidecar.acquire()
+        path.unlink()
+        with closing(Sidecar(path)) as other:
+            assert other.acquire()
+            assert (False, False) == (sidecar.acquire(), sidecar.held)
+        assert sidecar.acquire()
+
+    def test_on_a_file_that_was_removed_is_taken_anew(self, sidecar: Sidecar, path: Path) -> None:
+        """It is made again, so that others meet it."""
+        sidecar.acquire()
+        path.unlink()
+        assert (True, True) == (sidecar.acquire(), path.exists())
+        with closing(Sidecar(path)) as other:
+            assert not other.acquire()
+
+    def test_on_a_file_that_is_replaced_in_between_is_taken_on_the_new_one(
+        self, sidecar: Sidecar, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between opening and locking another process may have replaced it."""
+        opened = Sidecar._open
+
+        def removed_once(self: Sidecar) -> int:
+            monkeypatch.undo()
+            file = opened(self)
+            path.unlink()
+            return file
+
+        monkeypatch.setattr(Sidecar, "_open", removed_once)
+        assert (True, True) == (sidecar.acquire(), path.exists())
+
+    def test_of_a_file_that_may_not_be_written_says_so(self, path: Path) -> None:
+        """What stands in its way is named: the file itself, not its folder."""
+        path.mkdir()
+        with closing(Sidecar(path)) as sidecar, pytest.raises(StoreError, match="; it must be writable for this user"):
+            sidecar.acquire()
+
     def test_of_a_file_that_cannot_be_made_is_an_error(self, tmp_path: Path) -> None:
         """Without its folder there is no lock, and that is said."""
         with pytest.raises(

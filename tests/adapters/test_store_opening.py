@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -233,6 +234,31 @@ class TestPlace:
         with pytest.raises(StoreError, match=r"licenses\.db: it cannot be opened; check that its folder exists"):
             Store(path)
         assert not path.parent.exists()
+
+    @pytest.mark.parametrize("replaced", ["", "by a copy"])
+    def test_is_the_same_file_all_the_time(self, made: Path, replaced: str) -> None:
+        """What is written to a file that was removed is lost, and nobody else drives by it: told, not done."""
+        with closing(Store(made)) as store:
+            kept = made.rename(made.with_name("kept.db"))
+            if replaced:
+                made.write_bytes(kept.read_bytes())
+            with pytest.raises(StoreError, match="was removed or replaced while it was open"):
+                store.has_news()
+            with pytest.raises(StoreError, match="was removed or replaced while it was open"), store.writing():
+                pass
+            kept.replace(made)
+            with store.writing() as transaction:
+                transaction.add_license("BETA-1", "digest")
+
+    def test_on_a_full_disk_is_told_as_that(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """SQLite calls it an error of the disk where the memory that processes share cannot grow."""
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+        usage = shutil.disk_usage(path.parent)
+        for free, told in ((4096, "the disk is full; make room"), (1 << 30, "the disk reports an error")):
+            monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
+            with pytest.raises(StoreError, match=told), opening.told_as_store_error(path):
+                raise error
 
     def test_may_not_be_a_folder(self, tmp_path: Path) -> None:
         """A folder in place of the file is told with what the system says."""

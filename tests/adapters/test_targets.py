@@ -209,7 +209,7 @@ class TestCallbackTarget:
     @pytest.mark.parametrize("function", [write_later, functools.partial(write_later)])
     def test_refuses_an_asynchronous_function(self, function: Callable[..., object]) -> None:
         """A function that only promises to write is refused at once."""
-        with pytest.raises(InvalidValue, match="is asynchronous; give a function that returns when the key is written"):
+        with pytest.raises(InvalidValue, match="is asynchronous; give a function that returns when all is done"):
             CallbackTarget(function)
 
     def test_takes_no_promise_for_a_written_key(self) -> None:
@@ -223,11 +223,23 @@ class TestCallbackTarget:
 
     def test_refuses_what_is_no_function(self) -> None:
         """Something else than a function is refused."""
-        with pytest.raises(InvalidValue, match="must be a function of a key, not a value of type int"):
+        with pytest.raises(InvalidValue, match="must be a function, not a value of type int"):
             CallbackTarget(7)
 
 
 class TestAsTargets:
+    def test_refuses_an_object_that_writes_later(self) -> None:
+        """A target whose write is asynchronous would never be written."""
+
+        class Later:
+            name = "share"
+
+            async def write(self, _key: LicenseKey) -> None:
+                """Promise to."""
+
+        with pytest.raises(InvalidValue, match="write of target share is asynchronous"):
+            as_targets([Later()])
+
     def test_names_what_is_listed(self) -> None:
         """A path is its own name; functions and targets have theirs, or their class's."""
         given = ["a.lic", Path("etc/b.lic"), FileTarget("c.lic"), write_away, Named(), Untyped()]

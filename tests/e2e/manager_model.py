@@ -191,7 +191,8 @@ class JournaledLife(Life):
         self.bringing = self.attempts
         self.answer(attempt)
         outcome = self.checks[-1][-1]
-        self._end(outcome, "success" if outcome in {"new_key", "up_to_date"} else "failed")
+        result = "success" if outcome in {"new_key", "up_to_date"} else "failed"
+        self._end(outcome, "warning" if outcome == "new_key" and self.owed else result)  # 4.4: until all hold it
 
     def _target_written(self, details: dict[str, Any]) -> None:
         """4.4: the session is a warning until all targets hold the key."""

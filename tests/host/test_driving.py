@@ -276,6 +276,114 @@ class TestWaitingForTargets:
         assert ("new_key", "warning") == (session.outcome, session.result)
 
 
+class TestWaitingFirst:
+    """Who waits for a check waits for no other license's question, nor for the mail."""
+
+    def test_is_asked_before_those_that_were_due_earlier(self, world: Callable, slow: SlowServer) -> None:
+        """A user who looks at the window comes first, whatever a slow server has still to do."""
+        made = world(licenses=["L-1", "L-2", "L-3"], server=slow)
+        asked: list[str] = []
+        ask = slow.ask
+
+        def note(question: licfsm.Question) -> licfsm.Answer:
+            asked.append(question.key.id)
+            return ask(question)
+
+        slow.ask = note
+        for name in ("L-1", "L-2", "L-3"):
+            made.install(id=name, expires="2025-02-14")
+            made.manager.enable_auto_update(name)
+            made.clock.move_to(made.clock.now.add(seconds=1))
+        with made.manager.running():
+            assert slow.asked.wait(LONG)
+            waiting = threading.Thread(target=lambda: made.manager.check_now("L-3", wait=LONG))
+            waiting.start()
+            while not made.manager._drive._performer.awaited:
+                pass
+            slow.let_go.set()
+            waiting.join(LONG)
+            made.manager.check_now("L-2", wait=LONG)
+        assert ["L-1", "L-3", "L-2"] == asked[:3]
+
+    def test_is_asked_before_the_mail_goes_out(self, world: Callable) -> None:
+        """A mail server that takes its time holds up one mail, not a mail for each license."""
+        made = world(licenses=["L-1", "L-2"])
+        for name in ("L-1", "L-2"):
+            made.install(id=name, expires="2025-02-14")
+        mailing, let_go = threading.Event(), threading.Event()
+        told: list[str] = []
+        deliver = made.mail.deliver
+
+        def slowly(notice: licfsm.Notice) -> str | None:
+            mailing.set()
+            assert let_go.wait(LONG)
+            told.append("mail")
+            return deliver(notice)
+
+        def ask(_question: licfsm.Question) -> licfsm.Answer:
+            told.append("question")
+            return licfsm.Answer("up_to_date")
+
+        made.mail.deliver = slowly
+        made.server.will(ask)
+        with made.manager.running():
+            assert mailing.wait(LONG)
+            waiting = threading.Thread(target=lambda: made.manager.check_now("L-1", wait=LONG))
+            waiting.start()
+            while not made.manager._drive._performer.awaited:
+                pass
+            let_go.set()
+            waiting.join(LONG)
+        assert ["mail", "question"] == told[:2]
+
+    def test_has_its_key_written_before_those_of_others(self, world: Callable) -> None:
+        """The targets that somebody waits for come first as well."""
+        written: list[str] = []
+
+        def share(key: licfsm.LicenseKey) -> None:
+            written.append(key.id)
+
+        made = world(licenses=["L-1", "L-2"], targets=[share])
+        for name in ("L-1", "L-2"):
+            made.install(id=name, expires="2025-02-14")
+        made.manager.tick()
+        written.clear()
+        made.manager.install(made.key(id="L-1", expires="2026-02-14", issued="2025-02-02").signed)
+        made.server.will(made.renewal(expires="2026-02-14"))
+        made.manager.check_now("L-2", wait=LONG)
+        made.manager.tick()
+        assert ["L-2", "L-1"] == written
+
+    @pytest.mark.parametrize("wait", [-1, float("nan"), "5", True, 1e300])
+    def test_takes_a_number_of_seconds(self, world: Callable, wait: object) -> None:
+        """Anything else is refused before the server is asked."""
+        made = world()
+        with pytest.raises(licfsm.InvalidValue, match="wait must be a number of seconds, 0 or more"):
+            made.manager.check_now(wait=wait)
+        assert "Off" == made.manager.status().auto_update
+
+    def test_is_refused_where_it_would_wait_for_itself(self, world: Callable) -> None:
+        """Within a subscriber of the driver's thread, what it waits for goes on only when it returns."""
+        made = world()
+        told: list[str] = []
+        heard = threading.Event()
+
+        def hear(entry: licfsm.JournalEntry) -> None:
+            if entry.event == "answered" and not told:
+                try:
+                    made.manager.check_now(wait=LONG)
+                except licfsm.InvalidValue as error:
+                    told.append(str(error))
+                made.manager.check_now()  # a command alone is taken
+                heard.set()
+
+        made.manager.subscribe(hear)
+        with made.manager.running():
+            made.manager.check_now()
+            assert heard.wait(LONG)
+        assert ["check_now cannot wait within a subscriber or an adapter"] == [text.partition(",")[0] for text in told]
+
+
 class TestTick:
     def test_says_when_it_wants_to_be_called_again(self, world: Callable) -> None:
         """At most a minute later, or when something is due."""

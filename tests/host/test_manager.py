@@ -369,6 +369,21 @@ class TestSubscribe:
         made.manager.disable_auto_update()
         assert ["disable"] == heard
 
+    @pytest.mark.parametrize("given", [None, "print"])
+    def test_takes_functions_only(self, world: Callable, given: object) -> None:
+        """What cannot be called is refused at once, and not at every entry."""
+        with pytest.raises(licfsm.InvalidValue, match="a subscriber must be a function, not a value of type"):
+            world().manager.subscribe(given)
+
+    def test_takes_no_asynchronous_function(self, world: Callable) -> None:
+        """Nobody would await it."""
+
+        async def hear(_entry: licfsm.JournalEntry) -> None:
+            """Promise to listen."""
+
+        with pytest.raises(licfsm.InvalidValue, match="a subscriber is asynchronous"):
+            world().manager.subscribe(hear)
+
     def test_may_command_in_turn(self, world: Callable) -> None:
         """A subscriber may call the manager: it holds no lock."""
         made = world()

@@ -88,7 +88,7 @@ class TestRetry:
         assert ("mail", 1, "mail server is down") == (pending.where, pending.count, pending.error)
         made.mail.down = None
         made.run(until="2025-02-02T01:00")
-        assert [("ACME-1.1.1738368000000", 1738368000000)] == [(notice.id, notice.at) for notice in made.mail.notices]
+        assert [("ACME-1.2.1738368000000", 1738368000000)] == [(notice.id, notice.at) for notice in made.mail.notices]
         assert () == made.manager.status().undelivered
 
     def test_leaves_a_channel_alone_that_fails_for_everybody(self, world: Callable) -> None:
@@ -158,7 +158,7 @@ class TestSurvival:
         made.clock.move_to("2025-02-01T02:00")
         again = license_world("veeam-9", store=tmp_path / "licenses.db", clock=made.clock, signing=made.signing)
         again.manager.tick()
-        assert ["ACME-1.1.1738368000000"] == [notice.id for notice in again.mail.notices]
+        assert ["ACME-1.2.1738368000000"] == [notice.id for notice in again.mail.notices]
 
     def test_of_what_waits_over_the_retention(self, world: Callable) -> None:
         """What is old is removed, but never what was not delivered, nor the last failure."""

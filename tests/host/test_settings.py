@@ -60,3 +60,32 @@ class TestServer:
         client.close()
         assert session is not None
         assert "answer_rejected" == session.outcome
+
+
+class TestAdapters:
+    """What only promises to ask or to deliver is refused where it is given."""
+
+    def test_that_ask_later_are_refused(self) -> None:
+        """A client for an event loop is no server."""
+
+        class Later:
+            async def ask(self, _question: licfsm.Question) -> licfsm.Answer:
+                """Promise to."""
+
+        with pytest.raises(licfsm.InvalidValue, match="ask of server is asynchronous; give a function that returns"):
+            open_with(server=Later())
+
+    def test_that_deliver_later_are_refused(self) -> None:
+        """Nor is one a mail program."""
+
+        class Later:
+            async def deliver(self, _notice: licfsm.Notice) -> None:
+                """Promise to."""
+
+        with pytest.raises(licfsm.InvalidValue, match="deliver of mail is asynchronous; give a function that returns"):
+            open_with(mail=Later())
+
+
+def open_with(**options: object) -> None:
+    """Open a manager with an adapter of the test's."""
+    licfsm.LicenseManager.open(":memory:", policy="veeam-9", trust=SigningKey.generate().public, **options)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import stat
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,9 @@ _SWITCH_AGAIN: Final = 0.01
 _SMALLEST: Final = 512
 """Bytes of the smallest SQLite file; what is less would be taken for an empty one, and overwritten."""
 
+_ROOM: Final = 1 << 17
+"""Bytes; where less is free, the disk is as good as full."""
+
 _RESTORE: Final = "restore it from a backup, or move it away and install the license keys again"
 _DAMAGED: Final = frozenset({"SQLITE_CORRUPT"})
 _WRONG_TABLES: Final = ("no such table", "no such column", "malformed", "Could not decode")
@@ -48,7 +52,7 @@ _WORDS: Final = {
     "SQLITE_FULL": "the disk is full; make room",
     "SQLITE_READONLY": "it cannot be written; check the permissions of the file and its folder",
     "SQLITE_CANTOPEN": "it cannot be opened; check that its folder exists and may be written",
-    "SQLITE_PERM": "access was denied; check the permissions",
+    "SQLITE_PERM": "access was denied; check the permissions of the file, of those beside it and of their folder",
     "SQLITE_IOERR": "the disk reports an error",
 }
 
@@ -77,11 +81,21 @@ def told_as_store_error(path: str | Path) -> Iterator[None]:
         if code in _DAMAGED or str(origin).startswith(_WRONG_TABLES):
             message = f"{path} is damaged ({origin}); it was left as it is: {_RESTORE}"
             raise StoreDamaged(message) from error
-        message = f"{path}: {_WORDS.get(code, origin)}"
+        message = f"{path}: {_WORDS.get(_meant(code, Path(path)), origin)}"
         raise StoreError(message) from error
     except (OverflowError, UnicodeError) as error:
         message = f"{path} holds what no store of ours does ({clean_text(str(error))}); {_RESTORE}"
         raise StoreDamaged(message) from error
+
+
+def _meant(code: str, path: Path) -> str:
+    """Find what SQLite means where it says less than can be known: a disk that is full, a file that is barred."""
+    if code == "SQLITE_CANTOPEN" and path.exists():
+        return "SQLITE_PERM"
+    if code == "SQLITE_IOERR":  # also where the memory that processes share cannot grow
+        with suppress(OSError):
+            return "SQLITE_FULL" if shutil.disk_usage(path.parent).free < _ROOM else code
+    return code
 
 
 def check_file(path: Path, *, began: bool) -> bool:

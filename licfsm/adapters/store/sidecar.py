@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from licfsm.errors import StoreError
 
-__all__ = ["Mark", "Sidecar"]
+__all__ = ["Mark", "Sidecar", "is_there"]
 
 _FORM: Final = re.compile(rb"licfsm ([0-9a-f]{32}) (\d{19}) (\d{19})\n")
 _LOCKED_BYTE: Final = 1 << 30
@@ -57,9 +57,26 @@ class Sidecar:
             StoreError: the file cannot be made.
 
         """
-        if not self.held:
+        self.leave_what_is_gone()
+        while not self.held:
             self.held = self.path is None or _lock(self._open())
+            if not self.held or not self.leave_what_is_gone():
+                break  # or the file was replaced in between
         return self.held
+
+    def leave_what_is_gone(self) -> bool:
+        """Give up a file that was removed or replaced: its lock keeps nobody away who opens the new one.
+
+        Returns:
+            Whether there was one.
+
+        """
+        if self._file is None:
+            return False
+        gone = self.path is not None and not is_there(self.path, os.fstat(self._file))
+        if gone:
+            self.close()
+        return gone
 
     def release(self) -> None:
         """Give the lock back."""
@@ -101,10 +118,21 @@ class Sidecar:
             try:
                 self._file = os.open(str(self.path), os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
             except OSError as error:
-                message = f"cannot open {self.path}: {error.strerror}; the folder of the store must be writable"
+                what = "it" if self.path and self.path.exists() else "the folder of the store"
+                message = f"cannot open {self.path}: {error.strerror}; {what} must be writable for this user"
                 raise StoreError(message) from None
             self._closing = weakref.finalize(self, os.close, self._file)
         return self._file
+
+
+def is_there(path: Path, file: os.stat_result) -> bool:
+    """Say whether a file that was opened has its name still; where nobody can tell, it has."""
+    try:
+        return os.path.samestat(path.stat(), file)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 _ALL: Final[weakref.WeakSet[Sidecar]] = weakref.WeakSet()

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, cast
 import sqlalchemy as sa
 
 from licfsm.adapters.store.opening import BUSY_SECONDS, MEMORY, check_file, make_engine, prepare, told_as_store_error
-from licfsm.adapters.store.sidecar import Mark, Sidecar
+from licfsm.adapters.store.sidecar import Mark, Sidecar, is_there
 from licfsm.adapters.store.tables import journal, keys, licenses, meta, outbox, policies, sessions
 from licfsm.errors import InvalidValue, StoreDamaged, StoreError, WrongProcess
 
@@ -224,6 +224,8 @@ class Store:
             message = f"{str(path)!r} is no file; name one for the store"
             raise StoreError(message)
         self._closed = False
+        self._file: os.stat_result | None = None
+        """Which file it is, by which another one of the same name is known; None in memory."""
         self.left: Mark | None = None
         """The mark as this process left it; None as long as it has not, or another process drives."""
         in_memory = isinstance(self.path, str)
@@ -251,6 +253,7 @@ class Store:
 
     def _begin(self) -> None:
         prepare(self._engine, self.path)
+        self._file = self.path.stat() if isinstance(self.path, Path) else None
         with self._reading() as connection:
             self.id = self._read_id(connection)
             self.seq = int(connection.execute(_LATEST).scalar_one())
@@ -300,6 +303,12 @@ class Store:
         if self._closed:
             message = "this store is closed; open it again"
             raise WrongProcess(message)
+        if self._file and not is_there(Path(self.path), self._file):
+            message = (
+                f"{self.path} was removed or replaced while it was open, and what is written would be lost: put it"
+                " back, or end this and open the one that is there now"
+            )
+            raise StoreError(message)
 
     def _end_what_was_cut_short(self) -> None:
         """Roll back a transaction that an interrupt left open behind SQLAlchemy's back."""
