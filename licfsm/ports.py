@@ -15,17 +15,7 @@ from licfsm.errors import InvalidValue
 from licfsm.key import LicenseKey
 from licfsm.policy import OUTCOMES
 
-__all__ = [
-    "Answer",
-    "Clock",
-    "HostClock",
-    "LicenseServer",
-    "Notice",
-    "Notifier",
-    "Question",
-    "Target",
-    "see_that_it_returns",
-]
+__all__ = ["Answer", "Clock", "HostClock", "LicenseServer", "Notice", "Notifier", "Question", "Target"]
 
 
 @runtime_checkable
