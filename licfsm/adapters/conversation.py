@@ -9,10 +9,12 @@ into words. httpx is loaded at the first question.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import secrets
 import socket
 import ssl
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -36,6 +38,17 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = ["Conversation", "Failure"]
+
+_ASKS: Final = "licfsm asks "
+"""How the threads are called that ask."""
+
+
+def _not_asking(_record: logging.LogRecord) -> bool:
+    """Leave out httpx's line for each of our requests: who reads the address of a new key can fetch the key."""
+    return not threading.current_thread().name.startswith(_ASKS)
+
+
+logging.getLogger("httpx").addFilter(_not_asking)
 
 _GRACE: Final = 0.25
 """For how many seconds the thread is waited for once its connection is shut down."""
@@ -96,7 +109,7 @@ class Conversation:
     def run(self) -> Answer:
         """Ask, and be back at the deadline; an answer that came at the last moment counts."""
         try:
-            late = self._deadline.run(self._work, f"licfsm asks {self._scene.server.host}", self._scene.too_slow)
+            late = self._deadline.run(self._work, _ASKS + self._scene.server.host, self._scene.too_slow)
         except RuntimeError:
             return Answer("connection_failed", detail="this machine cannot start another thread; see what it runs")
         return self._answer or self._failed(Failure(late or self._scene.too_slow()))

@@ -175,6 +175,9 @@ def _checked_path(path: str | os.PathLike[str]) -> str:
     if text.endswith(_SEPARATORS):
         message = f"{text[-_SHOWN:]!r} is the path of a folder; add the name of the file"
         raise InvalidValue(message)
+    if text.startswith("~"):
+        message = f"{text[-_SHOWN:]!r} is taken as it stands, and no ~ is replaced; give it as Path(...).expanduser()"
+        raise InvalidValue(message)
     unknown = [word for word in re.findall(r"\{[A-Za-z_ ]*\}", text) if word != PLACEHOLDER]
     if unknown:
         message = f"{unknown[0]} in {text[-_SHOWN:]!r} stands for nothing; the one placeholder is {PLACEHOLDER}"

@@ -29,9 +29,12 @@ def split_url(url: object, name: str, example: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError:
-        text, port = "", None
-    if not text or port == 0 or text.endswith(("?", "#")):
+    except ValueError as error:
+        text, port = "", 0 if "ort" in str(error) else None  # urlsplit's words for a port that is none
+    if port == 0:
+        message = f"{name} must have a port from 1 to 65535, or none for the usual one, such as {example}"
+        raise InvalidValue(message)
+    if not text or text.endswith(("?", "#")):
         message = f"{name} must be a URL of plain characters, such as {example}; other names as DNS has them (xn--...)"
         raise InvalidValue(message)
     return parts

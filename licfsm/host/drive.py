@@ -188,7 +188,9 @@ class Drive:
         return True
 
     def _keep_mark(self) -> None:
-        self._store.keep_mark(self._clock.now_ms())
+        """Note how far it came; not by a clock that was set unnoticed: whoever drives next is to notice (7.5)."""
+        if not self._registry.has_stepped():
+            self._store.keep_mark(self._clock.now_ms())
 
     def _prune(self) -> None:
         now = self._clock.now_ms()

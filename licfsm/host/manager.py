@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LicenseManager"]
 
+_MOST: Final = (1 << 63) - 1
+"""So many rows SQLite can be asked for."""
+
 _POLL: Final = 0.5
 """Seconds between two looks at a store that another process drives, while somebody waits for an outcome."""
 
@@ -385,13 +388,13 @@ class LicenseManager:
             limit: how many entries.
 
         Raises:
+            InvalidValue: ``limit`` is no whole number, or below 0.
             UnknownLicense: there is no such license.
             StoreError: the store cannot be read.
 
         """
-        return tuple(
-            read_row(JournalEntry.of, row) for row in self._store.entries(self._known(license_id), limit=limit)
-        )
+        rows = self._store.entries(self._known(license_id), limit=_checked_limit(limit))
+        return tuple(read_row(JournalEntry.of, row) for row in rows)
 
     def recorded(self, license_id: str | None = None) -> Replay:
         """Live through a license's journal again, so that its life can be told and drawn as a scenario's is.
@@ -422,13 +425,13 @@ class LicenseManager:
             limit: how many entries.
 
         Raises:
+            InvalidValue: ``limit`` is no whole number, or below 0.
             UnknownLicense: there is no such license.
             StoreError: the store cannot be read.
 
         """
-        return tuple(
-            read_row(SessionEntry.of, row) for row in self._store.session_rows(self._known(license_id), limit=limit)
-        )
+        rows = self._store.session_rows(self._known(license_id), limit=_checked_limit(limit))
+        return tuple(read_row(SessionEntry.of, row) for row in rows)
 
     def notices(self, license_id: str | None = None, *, limit: int = 100) -> tuple[ToldNotice, ...]:
         """Read what was told, or waits to be, on all channels (rules.md 8.2); the latest, in order.
@@ -438,13 +441,13 @@ class LicenseManager:
             limit: how many notices.
 
         Raises:
+            InvalidValue: ``limit`` is no whole number, or below 0.
             UnknownLicense: there is no such license.
             StoreError: the store cannot be read.
 
         """
-        return tuple(
-            read_row(ToldNotice.of, row) for row in self._store.notice_rows(self._known(license_id), limit=limit)
-        )
+        rows = self._store.notice_rows(self._known(license_id), limit=_checked_limit(limit))
+        return tuple(read_row(ToldNotice.of, row) for row in rows)
 
     def subscribe(self, function: Callable[[JournalEntry], None]) -> Callable[[], None]:
         """Have a function called with every journal entry from now on, after it was stored.
@@ -604,6 +607,13 @@ class LicenseManager:
 
     def _abandon(self) -> None:
         self._store.abandon()
+
+
+def _checked_limit(limit: object) -> int:
+    if type(limit) is not int or not 0 <= limit <= _MOST:
+        message = f"limit must be a whole number, 0 or more; not {limit!r:.80}"
+        raise InvalidValue(message)
+    return limit
 
 
 _OPEN: Final[weakref.WeakSet[LicenseManager]] = weakref.WeakSet()

@@ -261,7 +261,7 @@ class Registry:
 
     def step_due(self) -> None:
         """Do what is due, of all licenses (rules.md 7.2)."""
-        if self._has_stepped():
+        if self.has_stepped():
             with self.work():
                 pass
         tick = ev.Tick()
@@ -304,7 +304,7 @@ class Registry:
         by = (seen.now - last.now) - (seen.running - last.running)
         return by, seen.asleep - last.asleep >= CLOCK_NOISE
 
-    def _has_stepped(self) -> bool:
+    def has_stepped(self) -> bool:
         """Say whether the clock was set, or the host slept; what is less is forgotten, so that it does not add up."""
         with self.lock:
             seen = self._look()

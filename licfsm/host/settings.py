@@ -112,7 +112,7 @@ class Settings:
         made = _client(server) if isinstance(server, str) else None
         return cls(
             licenses=tuple(licenses),
-            policy=named(policy) if isinstance(policy, str) else policy,
+            policy=_policy(policy) if isinstance(policy, str) else policy,
             trust=trusted,
             server=_trusting(trusted, made or server),
             made_server=made,
@@ -131,6 +131,13 @@ class Settings:
         """A target that can hold the key of one license only, if there is any."""
         shared = (name for name, target in self.targets.items() if isinstance(target, FileTarget) and target.shared)
         return next(shared, None)
+
+
+def _policy(name: str) -> Policy:
+    if name.endswith((".yaml", ".yml")) or {"/", "\\"} & set(name):
+        message = f"policy {clean_text(name)[:_SHOWN_PATH]!r} is a file: give what licfsm.load_policy makes of it"
+        raise InvalidValue(message)
+    return named(name)
 
 
 def _operations(given: Any) -> dict[str, str]:  # noqa: ANN401 - a host may give anything
@@ -183,6 +190,9 @@ def read_key(key: str | bytes | Path) -> str:
         return key.decode("ascii", "replace")
     if isinstance(key, str) and _SIGNED.fullmatch(key):
         return key
+    if isinstance(key, str) and not key.strip():
+        message = "a license key must be its file, or the signed text itself; this is empty"
+        raise InvalidValue(message)
     try:
         with Path(key).open("rb") as file:
             return file.read(_LARGEST_KEY).removeprefix(codecs.BOM_UTF8).decode("ascii", "replace")

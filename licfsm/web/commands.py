@@ -113,9 +113,10 @@ def _ok(server: DevServer, _name: str, plain: list[str], options: dict[str, str]
 def _fault(server: DevServer, name: str, plain: list[str], options: dict[str, str]) -> str:
     _only(plain, 1, options, "times", "retry_after", "every")
     numbers: dict[str, Any] = {key: _number(key, text) for key, text in options.items() if key != "retry_after"}
-    return (
-        f"goes wrong: {server.fault(name, next(iter(plain), None), **numbers, retry_after=options.get('retry_after'))}"
-    )
+    license_id = next(iter(plain), None)
+    fault = server.fault(name, license_id, **numbers, retry_after=options.get("retry_after"))
+    unknown = license_id is not None and license_id not in server.licenses
+    return f"goes wrong: {fault}" + (f"\nno license {license_id} was issued so far" if unknown else "")
 
 
 def _only(plain: list[str], most: int, options: dict[str, str], *known: str) -> None:

@@ -575,14 +575,21 @@ print(outcome, same, os.waitpid(child, 0)[1])
         ) == HttpsServer(URL, trust=TRUSTED).ask(QUESTION)
 
     def test_logs_nothing_secret(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Even with everything logged, no log holds the key or the nonce."""
+        """Even with everything logged, no log holds the key, the nonce, or the path at which the new key lies."""
         caplog.set_level(logging.DEBUG)
         serving = LicenseServer("new_key")
         with Server(serving) as server:
             server.ask()
         assert "connect_tcp" in caplog.text
-        for secret in (INSTALLED.signed, RENEWED.signed, serving.seen[0].asked["nonce"]):
+        for secret in (INSTALLED.signed, RENEWED.signed, serving.seen[0].asked["nonce"], serving.seen[1].path):
             assert secret not in caplog.text
+
+    def test_leaves_the_log_of_other_requests_alone(self, caplog: pytest.LogCaptureFixture) -> None:
+        """What the host asks by httpx itself is logged as ever."""
+        caplog.set_level(logging.INFO)
+        with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as client:
+            client.get("https://example.com/other")
+        assert "https://example.com/other" in caplog.text
 
 
 class TestImport:
@@ -939,8 +946,6 @@ class TestUrl:
             "https://a.example/\n",
             "https://a b.example",
             "https://bücher.example",
-            "https://a.example:70000",
-            "https://a.example:0",
             "https://[::1",
             "https://a.example?",
             "https://a.example#",
@@ -953,6 +958,13 @@ class TestUrl:
             "url must be a URL of plain characters, such as https://licenses.example.com; "
             "other names as DNS has them (xn--...)"
         ) == refused(url)
+
+    @pytest.mark.parametrize("port", ["70000", "0", "x", "-1"])
+    def test_has_a_port_that_there_is(self, port: str) -> None:
+        """What is no port is told as that."""
+        assert (
+            "url must have a port from 1 to 65535, or none for the usual one, such as https://licenses.example.com"
+        ) == refused(f"https://a.example:{port}")
 
     @pytest.mark.parametrize("url", ["https://me:secret@a.example", "https://me@a.example", "https://@a.example"])
     def test_holds_no_login(self, url: str) -> None:

@@ -73,6 +73,7 @@ class TestFileTarget:
             ("", "'' cannot be the path of a file"),
             ("a\0b", r"'a\\x00b' cannot be the path of a file"),
             ("\ud800", r"'\\ud800' cannot be the path of a file"),
+            ("~/a.lic", "'~/a.lic' is taken as it stands, and no ~ is replaced; give it as Path"),
             ("etc/", "'etc/' is the path of a folder; add the name of the file"),
             ("etc/{licence}.lic", r"\{licence\} in 'etc/\{licence\}.lic' stands for nothing"),
             (b"etc", "a path must be text or a pathlib.Path, not a value of type bytes"),

@@ -201,6 +201,11 @@ class Reader:
         """Name the jumps that the host has not noticed yet, as far as anybody knows."""
         return world.jumps[self._noticed[license_id] :]
 
+    def is_set_unnoticed(self, world: World) -> bool:
+        """7.5: say whether the clock was set, or the host slept, since the host last looked: its next start tells."""
+        jumps = [moved(self.unnoticed(world, license_id)) for license_id in self.lives]
+        return any(slept or abs(by) >= CALM for by, slept in jumps)
+
     def _notice_silently(self, license_id: str, jumps: list[Jump], at: int) -> None:
         self._noticed[license_id] += len(jumps)
         by, slept = moved(jumps)

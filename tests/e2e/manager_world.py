@@ -188,7 +188,7 @@ class World:
         self.manager.subscribe(self.heard.append)
 
     def close(self) -> None:
-        if self.manager._store.sidecar.held:
+        if self.manager._store.sidecar.held and not self.claims.is_set_unnoticed(self):
             self.claims.there = self.now
         self.manager.close()
 

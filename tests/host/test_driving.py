@@ -432,6 +432,16 @@ class TestClock:
         made.manager.tick()
         assert (asked + 1, "clock_went_back") == (len(made.server.questions), made.mail.names[-1])
 
+    def test_set_back_just_before_the_end_is_noticed_at_the_next_start(self, world: Callable) -> None:
+        """A host that is ended before it looked at the clock again leaves that to whoever drives next (7.5)."""
+        made = world()
+        made.run(until="2025-02-03T12:00")
+        made.clock.set_to("2025-02-02T11:00")
+        made.manager.close()
+        again = world(clock=made.clock, signing=made.signing)
+        again.manager.tick()
+        assert "clock_went_back" == again.mail.names[-1]
+
     def test_that_runs_on_is_no_step(self, world: Callable) -> None:
         """A host that was not ticked for days, but ran, has no clock that jumped."""
         made = world()

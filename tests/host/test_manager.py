@@ -89,6 +89,12 @@ class TestInstall:
             world(install=False).manager.install(key)
         assert f"cannot read the license key {'x' * 80}…: File name too long" == str(caught.value)
 
+    @pytest.mark.parametrize("key", ["", " \n"])
+    def test_of_nothing_says_what_is_wanted(self, world: Callable, key: str) -> None:
+        """An empty text is no path either."""
+        with pytest.raises(licfsm.InvalidValue, match="its file, or the signed text itself; this is empty"):
+            world(install=False).manager.install(key)
+
     def test_of_a_file_that_is_not_there_says_so(self, world: Callable, tmp_path: Path) -> None:
         """A path that leads nowhere is told with what the system says."""
         with pytest.raises(licfsm.InvalidValue, match=r"cannot read the license key .*none\.lic: No such file"):
@@ -404,6 +410,13 @@ class TestHistory:
             entry.outcome,
             [(move.source, move.target) for move in entry.transitions],
         )
+
+    @pytest.mark.parametrize("limit", ["x", -1, 1.5, True, None, 1 << 63])
+    @pytest.mark.parametrize("read", ["history", "sessions", "notices"])
+    def test_takes_a_whole_number_of_entries(self, world: Callable, read: str, limit: object) -> None:
+        """Anything else is refused with the argument's name."""
+        with pytest.raises(licfsm.InvalidValue, match="limit must be a whole number, 0 or more; not "):
+            getattr(world().manager, read)(limit=limit)
 
     def test_is_limited_to_the_latest(self, world: Callable) -> None:
         """So many entries, the latest, in order."""

@@ -86,6 +86,14 @@ class TestAdapters:
             open_with(mail=Later())
 
 
+@pytest.mark.parametrize("name", ["mine.yaml", "mine.yml", "./mine", "policies\\mine"])
+def test_a_policy_of_a_file_is_read_by_load_policy(name: str) -> None:
+    """A path where a name is wanted is told what to do."""
+    with pytest.raises(licfsm.InvalidValue, match=r"is a file: give what licfsm\.load_policy makes of it"):
+        open_with(policy=name)
+
+
 def open_with(**options: object) -> None:
     """Open a manager with an adapter of the test's."""
-    licfsm.LicenseManager.open(":memory:", policy="veeam-9", trust=SigningKey.generate().public, **options)
+    options = {"policy": "veeam-9", "trust": SigningKey.generate().public} | options
+    licfsm.LicenseManager.open(":memory:", **options)

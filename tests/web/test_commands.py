@@ -22,6 +22,7 @@ class TestCommands:
             ("Expired-Certificate", "goes wrong: expired_certificate"),
             ("rate ACME-1 times=2 retry_after=5", "goes wrong: rate ACME-1 times=2 retry_after=5"),
             ("drip every=5", "goes wrong: drip every=5"),
+            ("hang ACME-9", "goes wrong: hang ACME-9\nno license ACME-9 was issued so far"),
             ("ok", "nothing goes wrong"),
         ],
     )
