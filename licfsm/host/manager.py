@@ -501,7 +501,8 @@ class LicenseManager:
             After how many seconds it wants to be called again, at most a minute.
 
         Raises:
-            StoreError: the store cannot be written now; nothing is lost, the next tick tries again.
+            StoreError: the store cannot be written now, or was removed; nothing is lost, the next tick tries again.
+            WrongProcess: the manager is closed, or another process opened it.
 
         """
         self._check()
@@ -536,8 +537,9 @@ class LicenseManager:
 
         The thread sleeps until something is due, and looks at the clock and at other processes' commands at least
         once a minute. What an adapter raises is logged, and ends neither the thread nor the host. Leaving the block
-        in mid-check waits for the answer for some seconds (`driver.PATIENCE`); a later one is dropped, and asked for
-        again by whoever drives next (rules.md 7.3).
+        in mid-check waits 5 seconds for the answer (`driver.PATIENCE`); a later one is dropped, and asked for again by
+        whoever drives next (rules.md 7.3), which is after a minute at most where another process has the store open.
+        Signals are the host's: what ends the block, or the process, ends the driving.
         """
         self._check()
         self._driver.start()
@@ -548,7 +550,11 @@ class LicenseManager:
 
     @asynccontextmanager
     async def running_async(self) -> AsyncIterator[Self]:
-        """Drive all licenses beside an event loop: as `running`, in a worker thread, without ever blocking the loop."""
+        """Drive all licenses beside an event loop: as `running`, in a thread, without ever blocking the loop.
+
+        `allows` and `job_warning` may be called on the loop; the other methods wait for the store's disk, so call them
+        by ``asyncio.to_thread``.
+        """
         import asyncio
 
         self._check()
