@@ -114,6 +114,7 @@ class Notify(NamedTuple):
         channels: where it goes, in order: ``report``, ``mail``, ``log``.
         text: in one line.
         level: ``info``, ``warning`` or ``error``, for the log.
+        report: what the report says in place of that; empty where it says the same.
 
     """
 
@@ -121,6 +122,11 @@ class Notify(NamedTuple):
     channels: tuple[str, ...]
     text: str
     level: str
+    report: str = ""
+
+    def said_on(self, channel: str) -> str:
+        """Give the text for a channel."""
+        return self.report if self.report and channel == "report" else self.text
 
 
 Effect = Moved | Ask | Checked | SaveKey | WriteTarget | Session | SessionAmended | Notify

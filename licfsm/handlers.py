@@ -262,10 +262,8 @@ def _first_installed(step: Step, _: ev.FirstInstalled) -> None:
     """
     _remember(step)
     _save(step, attempt=0)
-    name, until = step.key.id, until_text(step.key)
-    only = ("report",)
-    tell(step, "key_installed", "info", text="key_installed_while_off", only=only, license=name, until=until)
-    tell(step, "key_installed", "info", but="report", license=name, until=until)
+    told = "key_installed_while_off"
+    tell(step, "key_installed", "info", report=told, license=step.key.id, until=until_text(step.key))
 
 
 def _refusal(step: Step, key: LicenseKey, *, force: bool) -> str:

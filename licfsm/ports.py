@@ -15,7 +15,7 @@ from licfsm.errors import InvalidValue
 from licfsm.key import LicenseKey
 from licfsm.policy import OUTCOMES
 
-__all__ = ["Answer", "Clock", "HostClock", "LicenseServer", "Notice", "Notifier", "Question", "Target"]
+__all__ = ["Answer", "Clock", "HostClock", "LicenseServer", "Notice", "Notifier", "Question", "Refusal", "Target"]
 
 
 @runtime_checkable
@@ -147,6 +147,12 @@ class Notice:
     at: int
 
 
+class Refusal(str):
+    """Why a notice itself is refused for good, as by a filter: it is tried for a day all the same, and then given up."""
+
+    __slots__ = ()
+
+
 @runtime_checkable
 class Notifier(Protocol):
     """Tells people on one channel, such as mail."""
@@ -155,7 +161,8 @@ class Notifier(Protocol):
         """Deliver a notice; it may come again with the same id where nobody knows whether it was delivered.
 
         Returns:
-            None, or why it could not be delivered; it is tried again.
+            None, or why it could not be delivered; it is tried again. A `Refusal` says that the notice itself was
+            refused, so that the license's later ones need not wait for it.
 
         """
         ...

@@ -126,7 +126,7 @@ def tell(
     *,
     mail: bool = True,
     only: tuple[str, ...] = (),
-    but: str = "",
+    report: str = "",
     text: str = "",
     **values: str,
 ) -> None:
@@ -138,7 +138,7 @@ def tell(
         level: for the log.
         mail: whether it is to be mailed.
         only: the only channels it goes to.
-        but: a channel it does not go to.
+        report: the name of the report's text, where that differs.
         text: the name of its text, where that differs.
         values: what the text may speak of.
 
@@ -147,8 +147,8 @@ def tell(
     template = step.policy.notifications[text or name]
     for key, value in values.items():
         values[key] = clean_text(value)
-    channels = tuple(channel for channel in channels if channel != but)
-    step.told.append(fx.Notify(name, channels, template.format_map(values), level))
+    in_report = step.policy.notifications[report].format_map(values) if report else ""
+    step.told.append(fx.Notify(name, channels, template.format_map(values), level, in_report))
 
 
 def days_text(days: int) -> str:

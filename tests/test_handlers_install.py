@@ -289,7 +289,8 @@ class TestFirstInstalled:
         """
         story = begin("2025-02-01")
         story.happen(ev.FirstInstalled(story.key))
-        told = {channel: (notice.name, notice.text) for notice in story.all(fx.Notify) for channel in notice.channels}
+        (notice,) = story.all(fx.Notify)
+        told = {channel: (notice.name, notice.said_on(channel)) for channel in notice.channels}
         text = "New license key has been installed for ACME-1, valid until 2025-02-14"
         assert {
             "report": ("key_installed", f"{text}; automatic update is off"),

@@ -302,7 +302,8 @@ class Mail:
         alone, a few times more. Who has the mail already is forgotten when the process ends; then it goes to all again.
 
         Returns:
-            None, or in one line why the server did not take it, and what to do.
+            None, or in one line why the server did not take it, and what to do; a `ports.Refusal` where it had the
+            text, and wants it neither now nor later.
 
         """
         before = self._partly.get(notice.id, _Partly(self.recipients, 0))

@@ -15,6 +15,7 @@ import attrs
 
 from licfsm.adapters.deadline import Deadline
 from licfsm.key import clean_text
+from licfsm.ports import Refusal
 
 if TYPE_CHECKING:
     from licfsm.adapters.mail import Mail
@@ -29,6 +30,8 @@ _GRACE: Final = 1.0
 _VERDICT: Final = 4
 """For so many deadlines more a server may look at the text of a mail before it says whether it takes it. Filters look
 for long (RFC 5321 4.5.3.2.6 has ten minutes), and a mail that was taken and given up goes out again."""
+_FOR_GOOD: Final = 500
+"""RFC 5321 4.2.1: from here on a reply is for good."""
 _BUSY: Final = 421
 """RFC 5321 4.2.2: the server ends the conversation."""
 
@@ -324,7 +327,8 @@ class Delivery:
         if isinstance(error, smtplib.SMTPSenderRefused):
             remedy = "log in" if mail.username is None else "use one that this login may send for"
             return f"{self._where} refused the sender {mail.sender.addr_spec}: {said}; check the address, or {remedy}"
-        return f"{self._where} refused {self._stage}: {said}; the server's own log may say more"
+        why = f"{self._where} refused {self._stage}: {said}; the server's own log may say more"
+        return Refusal(why) if self._judged and error.smtp_code >= _FOR_GOOD else why
 
 
 def _explain_tls(error: ssl.SSLError) -> str:

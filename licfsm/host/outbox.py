@@ -2,7 +2,8 @@
 
 A notice is delivered at least once: it is marked only after its channel took it, so that a kill in between has it
 delivered again, under the same id. What fails is tried again after a while that doubles; a channel that fails for one
-license after another is left alone for as long.
+license after another is left alone for as long. Nothing is given up but a notice that is refused for itself, after a
+day, since the license's later ones wait behind it; the log tells of it as an error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from licfsm.adapters.log import in_one_line, logger
 from licfsm.adapters.store import Row, Store
 from licfsm.instants import HOUR, MINUTE, NEVER
 from licfsm.key import clean_text
-from licfsm.ports import Clock, Notice, Notifier
+from licfsm.ports import Clock, Notice, Notifier, Refusal
 
 __all__ = ["FAILED", "Outbox", "as_reason"]
 
@@ -24,6 +25,9 @@ FAILED: Final = (Exception, SystemExit)
 _FIRST_WAIT: Final = MINUTE
 _LONGEST_WAIT: Final = HOUR
 _AT_A_TIME: Final = 100
+_REFUSED: Final = 30
+"""After so many tries a notice that is refused for itself is given up: a day after the first, as the waits add up."""
+
 _DOWN: Final = 3
 """When so many licenses' notices failed, and none was delivered in between, a channel is thought to be down."""
 
@@ -90,9 +94,10 @@ class Outbox:
     def _deliver(self, channel: str, notifier: Notifier, row: Row) -> None:
         notice = Notice(row["id"], row["license"], row["name"], row["level"], row["text"], row["at"])
         try:
-            reason = as_reason(notifier.deliver(notice))
+            given = notifier.deliver(notice)
+            reason = as_reason(given)
         except FAILED as error:
-            reason = f"the adapter of channel {channel} failed: {in_one_line(error)}"
+            given, reason = None, f"the adapter of channel {channel} failed: {in_one_line(error)}"
             logger.exception("the adapter of channel %s failed at notice %s", channel, notice.id)
         now = self._clock.now_ms()
         if reason is None:
@@ -102,6 +107,10 @@ class Outbox:
             self._mark_delivered()
             return
         attempts = row["attempts"] + 1
+        if isinstance(given, Refusal) and attempts >= _REFUSED:
+            self._store.mark_notice(row["seq"], attempts=attempts, done_at=now, dropped=f"given up: {reason}")
+            logger.error("notice %s is given up on channel %s: %s", notice.id, channel, reason)
+            return
         self._failing[channel].add(notice.license)
         if len(self._failing[channel]) >= _DOWN:
             self._rest_until[channel] = now + _wait(self._rests[channel])

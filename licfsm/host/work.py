@@ -116,7 +116,7 @@ class Work:
                 channel,
                 notice.name,
                 notice.level,
-                notice.text,
+                notice.said_on(channel),
                 self.now,
                 done=channel == "report",
             )

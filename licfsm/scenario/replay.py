@@ -165,7 +165,9 @@ def lines_of(effects: Iterable[fx.Effect], at: int, clock: int, asked: int | Non
                 at, clock, effect.due, effect.region, effect.trigger, effect.source, effect.target, effect.why
             )
         elif type(effect) is fx.Notify:
-            yield from (Notification(at, clock, channel, effect.name, effect.text) for channel in effect.channels)
+            yield from (
+                Notification(at, clock, channel, effect.name, effect.said_on(channel)) for channel in effect.channels
+            )
         elif type(effect) is fx.Checked:
             began = effect.asked if asked is None else asked
             yield Check(at, clock, began, effect.due, effect.outcome, effect.failed)

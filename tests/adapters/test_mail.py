@@ -29,7 +29,7 @@ from licfsm.adapters import smtp as smtp_module
 from licfsm.adapters.mail import Mail, Sent
 from licfsm.errors import InvalidValue
 from licfsm.key import clean_text
-from licfsm.ports import Notice, Notifier
+from licfsm.ports import Notice, Notifier, Refusal
 
 HOST = "127.0.0.1"
 AT = 1739491200000
@@ -761,9 +761,9 @@ class TestRefused:
     def test_tells_what_was_refused(self, stage: str, code: int, reason: str) -> None:
         """Whatever a server refuses, for now or for good, the reason names it, and has the server's words."""
         with faulty(**{stage: b"%d-5.7.1 not\r\n%d today" % (code, code)}) as server:
-            assert f"127.0.0.1 port {server.port} " + reason.format(said=f"{code} 5.7.1 not today") == mail_to(
-                server.port
-            ).deliver(NOTICE)
+            told = mail_to(server.port).deliver(NOTICE)
+        assert f"127.0.0.1 port {server.port} " + reason.format(said=f"{code} 5.7.1 not today") == told
+        assert isinstance(told, Refusal) is (stage == "end" and code >= 500)  # the text itself, and for good
 
     def test_refused_hello(self) -> None:
         """A server that wants neither EHLO nor HELO is told as well."""

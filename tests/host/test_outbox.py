@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import licfsm
+from licfsm.ports import Refusal
 from licfsm.testing import CollectingNotifier, LicenseWorld
 
 
@@ -88,8 +89,30 @@ class TestRetry:
         assert ("mail", 1, "mail server is down") == (pending.where, pending.count, pending.error)
         made.mail.down = None
         made.run(until="2025-02-02T01:00")
-        assert [("ACME-1.2.1738368000000", 1738368000000)] == [(notice.id, notice.at) for notice in made.mail.notices]
+        assert [("ACME-1.1.1738368000000", 1738368000000)] == [(notice.id, notice.at) for notice in made.mail.notices]
         assert () == made.manager.status().undelivered
+
+    def test_ends_after_a_day_where_the_notice_itself_is_refused(
+        self, world: Callable, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A filter that does not like one mail does not keep back the license's later ones for ever; the log tells.
+
+        It is tried for a day: 30 times, which come 0, 1, 3, 7, 15, 31, 63 minutes after the notice, then hourly.
+        """
+        made = world()
+        deliver = made.mail.deliver
+
+        def refuse_one(notice: licfsm.Notice) -> str | None:
+            return Refusal("554 looks like spam") if notice.name == "key_installed" else deliver(notice)
+
+        made.mail.deliver = refuse_one
+        made.run(until="2025-02-02T00:02")
+        assert 1 == waiting(made)
+        made.run(until="2025-02-08")
+        first = next(notice for notice in made.manager.notices() if notice.channel == "mail")
+        assert (None, 30, "given up: 554 looks like spam") == (first.delivered, first.attempts, first.error)
+        assert ["expiring"] == made.mail.names
+        assert "notice ACME-1.1.1738368000000 is given up on channel mail: 554 looks like spam" in caplog.text
 
     def test_leaves_a_channel_alone_that_fails_for_everybody(self, world: Callable) -> None:
         """After three failures in a row a channel is thought to be down: a hundred licenses do not try each."""
@@ -158,7 +181,7 @@ class TestSurvival:
         made.clock.move_to("2025-02-01T02:00")
         again = license_world("veeam-9", store=tmp_path / "licenses.db", clock=made.clock, signing=made.signing)
         again.manager.tick()
-        assert ["ACME-1.2.1738368000000"] == [notice.id for notice in again.mail.notices]
+        assert ["ACME-1.1.1738368000000"] == [notice.id for notice in again.mail.notices]
 
     def test_of_what_waits_over_the_retention(self, world: Callable) -> None:
         """What is old is removed, but never what was not delivered, nor the last failure."""
