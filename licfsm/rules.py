@@ -211,10 +211,11 @@ def bring_forward(step: Step) -> None:
     """7.6, 2.5: the next question is no later than if it were counted from now."""
     record = step.record
     if record.auto_update == RETRYING:
-        due = step.now + max(0, record.next_at - record.asked_at)
+        if record.asked_at > step.now:  # by a clock that was wrong; the interval stays, also where it is again
+            record.next_at -= record.asked_at - step.now
+            record.asked_at = step.now
     else:
-        due = _by_cadence(step, step.now)
-    record.next_at = min(record.next_at, due)
+        record.next_at = min(record.next_at, _by_cadence(step, step.now))
 
 
 def retry_later(step: Step) -> None:

@@ -238,6 +238,16 @@ class TestComingBack:
         story.shift(-45 * DAY)
         assert ["clock_corrected", "clock_went_back"] == [name for name in story.told() if "clock" in name]
 
+    def test_keeps_the_retry_interval_however_often_it_comes_back(self, begin: Callable) -> None:
+        """Coming back in two steps, the next question is 24 hours from the last of them, not at once."""
+        story = begin("2025-02-10T09:00")
+        story.shift(20 * DAY)
+        story.enable()
+        story.answer("generation_failed")
+        for _ in range(2):
+            story.shift(-10 * DAY)
+        assert ("Retrying", "2025-02-11T09:00:00+00:00") == (story.state.auto_update, story.next_check.isoformat())
+
     @pytest.mark.parametrize(("state", "outcome"), [("Scheduled", "up_to_date"), ("Retrying", "generation_failed")])
     def test_brings_the_next_question_forward(self, begin: Callable, state: str, outcome: str) -> None:
         """A question put off by the wrong clock is asked within its interval from now."""
