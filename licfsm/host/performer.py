@@ -87,10 +87,10 @@ class Performer:
             # Each part has a share of its own, and one call at least: a slow server holds up no mail.
             self._ask(_turn(wanted, share), only)
             self._registry.step_due()  # a new key is to be written to its targets at once
-            self._write(_turn(wanted, share / 2))
+            self._write(_turn(wanted, share / 2, unless=self._awaited))
             if not self.is_owed(only) or time.monotonic() >= end:
                 break
-        self._outbox.deliver(lambda: _turn(lambda: wanted() and not self._awaited(), share / 2))
+        self._outbox.deliver(lambda: _turn(wanted, share / 2, unless=self._awaited))
 
     def is_owed(self, only: str | None = None) -> bool:
         """Say whether a question waits to be asked, or a key to be written."""
@@ -103,7 +103,9 @@ class Performer:
         self._take_down()
         collected_since = time.monotonic()
         waiting = deque(pair for pair in self._registry.checking() if only in {None, pair[0]})
-        while ((first := self._awaited(only)) or waiting) and may_go_on():
+        first: tuple[str, int] | None = None
+        while ((awaited := self._awaited(only)) or waiting) and may_go_on():
+            first = None if first and waiting else awaited  # by turns, so that nobody waits for ever
             license_id, attempt = first or waiting.popleft()
             question = self._question(license_id, attempt)
             if question is None:
@@ -115,8 +117,8 @@ class Performer:
                 self._take_down()
                 self._registry.step_due()
                 collected_since = time.monotonic()
-            if first:
-                break  # a new key is to be written before others are asked
+            if first and self._registry.writes:
+                break  # a key that somebody waits for is to be written before others are asked
         self._take_down()
 
     def _awaited(self, only: str | None = None) -> tuple[str, int] | None:
@@ -181,8 +183,8 @@ class Performer:
 
     def _write(self, may_go_on: Callable[[], bool]) -> None:
         registry = self._registry
-        while registry.writes and may_go_on():
-            license_id, effect = self._next_write()
+        while may_go_on() and (found := self._next_write()):
+            license_id, effect = found
             lic = registry.entries[license_id].lic
             owed = (
                 lic is not None
@@ -200,13 +202,17 @@ class Performer:
             self._outcomes.append((license_id, event))
             self._take_down()
 
-    def _next_write(self) -> tuple[str, fx.WriteTarget]:
-        """Take what is to be written next out of the queue."""
-        writes, awaited = self._registry.writes, frozenset(self.awaited)
-        place = next((place for place, (license_id, _) in enumerate(writes) if license_id in awaited), 0)
-        found = writes[place]
-        del writes[place]
-        return found
+    def _next_write(self) -> tuple[str, fx.WriteTarget] | None:
+        """Take what is to be written next out of the queue: first what somebody waits for."""
+        registry, awaited = self._registry, frozenset(self.awaited)
+        with registry.lock:
+            places = (place for place, (license_id, _) in enumerate(registry.writes) if license_id in awaited)
+            place = next(places, 0)
+            if not registry.writes:
+                return None
+            found = registry.writes[place]
+            del registry.writes[place]
+            return found
 
     def _written(self, license_id: str, effect: fx.WriteTarget) -> str | None:
         try:
@@ -221,13 +227,22 @@ class Performer:
         return reason
 
 
-def _turn(wanted: Callable[[], bool], seconds: float) -> Callable[[], bool]:
-    """Make what says whether one more call may be begun: the first one always, if it is wanted."""
+def _turn(
+    wanted: Callable[[], bool], seconds: float, *, unless: Callable[[], object] = lambda: None
+) -> Callable[[], bool]:
+    """Make what says whether one more call may be begun: the first one always, if it is wanted.
+
+    Args:
+        wanted: whether any call is.
+        seconds: for how long further ones are begun.
+        unless: what comes before a further one.
+
+    """
     end = [math.inf]
 
     def may_go_on() -> bool:
         now = time.monotonic()
-        allowed = now < end[0]
+        allowed = now < end[0] and not (end[0] < math.inf and unless())
         end[0] = min(end[0], now + seconds)
         return allowed and wanted()
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,6 +107,14 @@ def share() -> Iterator[SlowTarget]:
     target = SlowTarget()
     yield target
     target.let_go.set()
+
+
+def somebody_waits(made: LicenseWorld) -> bool:
+    """See that another thread has come to wait for its check."""
+    end = time.monotonic() + LONG
+    while not made.manager._drive._performer.awaited and time.monotonic() < end:
+        os.sched_yield()
+    return bool(made.manager._drive._performer.awaited)
 
 
 def threads() -> list[str]:
@@ -298,8 +307,7 @@ class TestWaitingFirst:
             assert slow.asked.wait(LONG)
             waiting = threading.Thread(target=lambda: made.manager.check_now("L-3", wait=LONG))
             waiting.start()
-            while not made.manager._drive._performer.awaited:
-                pass
+            assert somebody_waits(made)
             slow.let_go.set()
             waiting.join(LONG)
             made.manager.check_now("L-2", wait=LONG)
@@ -330,8 +338,7 @@ class TestWaitingFirst:
             assert mailing.wait(LONG)
             waiting = threading.Thread(target=lambda: made.manager.check_now("L-1", wait=LONG))
             waiting.start()
-            while not made.manager._drive._performer.awaited:
-                pass
+            assert somebody_waits(made)
             let_go.set()
             waiting.join(LONG)
         assert ["mail", "question"] == told[:2]
