@@ -270,9 +270,9 @@ def _failure(step: Step, *, mail: bool) -> None:
     record.origin = None
     outcome = record.last_outcome
     last = record.mailed
-    if mail and (last is None or step.mail_repeat == "on_change"):
-        repeats = last.repeats + 1 if last and last.outcome == outcome else 0
-        record.mailed = FailureMail(outcome, step.now, repeats)
+    if mail:
+        again = step.mail_repeat == "on_change" and last is not None and last.outcome == outcome
+        record.mailed = FailureMail(outcome, step.now, last.repeats + 1 if last and again else 0)
     tell(step, "update_failed", "warning", mail=mail, reason=_reason(step))
 
 

@@ -239,6 +239,15 @@ class TestRepeats:
         story.enable()
         assert [0, 24, 48] == hours_of_mails(story, script("connection_failed"), "2025-02-12T20:00")
 
+    def test_on_change_counts_from_the_last_mail_of_another_choice(self, begin: Callable, script: type) -> None:
+        """A host that mailed every failure until noon is not mailed again before noon of the next day."""
+        story = begin(**PERPETUAL)
+        story.enable()
+        server = script("connection_failed")
+        assert [0, 1, 2, 3] == hours_of_mails(story, server, "2025-02-10T12:00")
+        story.mail = "on_change"
+        assert [24] == hours_of_mails(story, server, "2025-02-11T20:00")
+
     def test_on_change_mails_after_24_hours_not_before(self, begin: Callable) -> None:
         """A millisecond less than 24 hours after the last mail is too early."""
         story = begin(mail="on_change", auto_update="Retrying", **PERPETUAL)

@@ -44,6 +44,9 @@ listen on {host} port {port} hostname {name}
 action "box" maildir "/var/mail/%{{rcpt.user}}" user {owner} virtual {{ "@" = {owner} }}
 match from any for rcpt-to <known> action "box"
 """
+_GREETING: Final = 1.0
+"""Seconds after which another connection is tried: one that comes while the server starts may never be greeted."""
+
 _STUNNEL: Final = """\
 foreground = yes
 pid =
@@ -171,7 +174,7 @@ class MailServer:
             if any(each.poll() is not None for each in self._running):
                 message = f"the mail server ended by itself:\n{self._log.read_text()[-2000:]}"
                 raise RuntimeError(message)
-            with suppress(OSError), socket.create_connection((HOST, port), PATIENCE) as line:
+            with suppress(OSError), socket.create_connection((HOST, port), _GREETING) as line:
                 return line.recv(4) == b"220 "
             return False
 
