@@ -90,12 +90,13 @@ class Answer:
         if self.outcome not in OUTCOMES:
             message = f"outcome must be one of {', '.join(OUTCOMES)}; not {self.outcome!r}"
             raise InvalidValue(message)
-        if self.outcome == "new_key" and self.key is None:
+        given = self.key is None or isinstance(self.key, LicenseKey | str) or callable(self.key)
+        if not given or (self.outcome == "new_key" and self.key is None):
             message = "new_key comes with its key: the verified LicenseKey, or its signed text"
             raise InvalidValue(message)
-        for name in ("retry_after", "signed_time"):
+        for name in ("retry_after", "signed_time", "takes"):
             value = getattr(self, name)
-            if not (value is None or type(value) is int):
+            if not (type(value) is int or (value is None and name != "takes")):
                 message = f"{name} must be whole milliseconds, or None; not {value!r}"
                 raise InvalidValue(message)
         if not isinstance(self.detail, str):

@@ -14,7 +14,7 @@ from typing import Final
 from licfsm import instants
 from licfsm.adapters.log import logger
 from licfsm.adapters.store import Store
-from licfsm.errors import InvalidValue
+from licfsm.errors import InvalidValue, StoreError
 from licfsm.host.codec import encode_policy
 from licfsm.host.outbox import Outbox
 from licfsm.host.performer import Performer
@@ -138,7 +138,8 @@ class Drive:
         """
         if not self._turn.acquire(blocking=False):
             return False
-        was_held = self._store.sidecar.held
+        with self._registry.lock:  # others hold the place for a moment, to see whether it is free
+            was_held = self._store.sidecar.held
         try:
             self._driving = threading.get_ident()
             if not self._take_over():
@@ -168,14 +169,22 @@ class Drive:
 
     def _take_over(self) -> bool:
         """Become the one who drives the store, unless another process does."""
-        sidecar = self._store.sidecar
+        sidecar, left = self._store.sidecar, self._store.left
         with self._registry.lock:  # a command may hold the place for a moment, to tell of a clock that was set
-            sidecar.leave_what_is_gone()
+            try:
+                self._store.see_that_it_is_there()
+            except StoreError:
+                sidecar.release()  # for whoever opens the one that is there now
+                raise
+            lost = sidecar.held and sidecar.leave_what_is_gone()
             if sidecar.held:
                 return True
             if not sidecar.acquire():
                 self._store.left = None
                 return False
+            if lost and left and sidecar.read() is None:
+                sidecar.write(left)  # nobody else was there: the file alone was lost
+                return True
         try:
             mark = sidecar.read()
             if self._store.left is None or mark != self._store.left:  # another process drove it meanwhile
@@ -188,9 +197,8 @@ class Drive:
         return True
 
     def _keep_mark(self) -> None:
-        """Note how far it came; not by a clock that was set unnoticed: whoever drives next is to notice (7.5)."""
-        if not self._registry.has_stepped():
-            self._store.keep_mark(self._clock.now_ms())
+        """Note how far it came, and when; a clock that was set unnoticed is left to whoever drives next (7.5)."""
+        self._store.keep_mark(self._registry.believed_now())
 
     def _prune(self) -> None:
         now = self._clock.now_ms()
@@ -210,6 +218,7 @@ class Drive:
         """Who drives the store: ``here``, ``elsewhere`` or ``nobody``."""
         sidecar = self._store.sidecar
         with self._registry.lock:
+            sidecar.leave_what_is_gone()
             if sidecar.held:
                 return "here"
             if sidecar.acquire():

@@ -230,12 +230,14 @@ class LicenseManager:
             NotInstalled: it has no key yet.
 
         """
-        if wait is not None:
-            self._check_wait(wait)
-        entry = self._command(license_id, ev.CheckNow())
         if wait is None:
+            self._command(license_id, ev.CheckNow())
             return None
-        with self._drive.awaiting(entry.id):
+        self._check()
+        self._check_wait(wait)
+        self._registry.refresh()
+        with self._drive.awaiting(self._entry(license_id).id):
+            entry = self._command(license_id, ev.CheckNow())
             return self._outcome(entry.id, entry.live().record.attempt, wait)
 
     def _check_wait(self, wait: object) -> None:
@@ -260,6 +262,7 @@ class LicenseManager:
     def _outcome(self, license_id: str, attempt: int, wait: float) -> SessionEntry | None:
         """Wait for what a check comes to; one that is interrupted is asked again, which is waited for as well."""
         end = time.monotonic() + wait
+        before: object = None
         while True:
             self._check()
             self._registry.refresh()
@@ -269,10 +272,11 @@ class LicenseManager:
                 return ended
             if ended and not self._waits_for_target(license_id, ended.attempt):
                 return self._ended(license_id, attempt)  # as the targets left it
+            idle, before = before == (ended,), (ended,)
             here = not self._driver.alive and self._drive.perform_for(
                 license_id, lambda: self._is_open() and time.monotonic() < end
             )
-            if not here:
+            if idle or not here:
                 with self._changed:
                     self._changed.wait(min(left, _POLL))
 

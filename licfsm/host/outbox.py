@@ -8,6 +8,7 @@ day, since the license's later ones wait behind it; the log tells of it as an er
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ from licfsm.ports import Clock, Notice, Notifier, Refusal
 
 __all__ = ["FAILED", "Outbox", "as_reason"]
 
-FAILED: Final = (Exception, SystemExit)
+FAILED: Final = (Exception, SystemExit, GeneratorExit, CancelledError)
 """What an adapter may raise that is its own failure; to interrupt is the user's."""
 
 _FIRST_WAIT: Final = MINUTE
@@ -51,6 +52,8 @@ class Outbox:
         self._rests = dict.fromkeys(channels, 0)
         self._rest_until = dict.fromkeys(channels, -NEVER)
         self._next_at: int | None = None
+        self._refusals: dict[int, int] = {}
+        """How often a notice was refused for itself, by its number; a restart gives it another day."""
         self._unmarked: dict[int, int] = {}
         """What was delivered and could not be marked yet: its number, and when it was delivered."""
 
@@ -107,10 +110,13 @@ class Outbox:
             self._mark_delivered()
             return
         attempts = row["attempts"] + 1
-        if isinstance(given, Refusal) and attempts >= _REFUSED:
+        refusals = self._refusals.pop(row["seq"], 0) + isinstance(given, Refusal)
+        if refusals >= _REFUSED:
             self._store.mark_notice(row["seq"], attempts=attempts, done_at=now, dropped=f"given up: {reason}")
             logger.error("notice %s is given up on channel %s: %s", notice.id, channel, reason)
             return
+        if refusals:
+            self._refusals[row["seq"]] = refusals
         self._failing[channel].add(notice.license)
         if len(self._failing[channel]) >= _DOWN:
             self._rest_until[channel] = now + _wait(self._rests[channel])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import attrs
@@ -32,6 +32,12 @@ channel) gets one call at least; a call may take as long as its adapter lets it.
 
 _COLLECT: Final = 0.05
 """For how many seconds answers are collected before they are taken down together."""
+
+_AT_ONCE: Final = 0.005
+"""Seconds; what took longer to come, as from any real server, is taken down before another is asked, which may hang."""
+
+_FAVOR: Final = 10.0
+"""For how many seconds those whose check somebody waits for come first, before one of the others has its turn."""
 
 _NO_SERVER: Final = Answer("connection_failed", detail="the host named no license server; give one with server=")
 
@@ -57,6 +63,7 @@ class Performer:
         self.targets = targets
         self.awaited: list[str] = []
         """Licenses whose check somebody waits for: theirs come first, ahead of the mail too."""
+        self._favored_since: float | None = None
         self._outcomes: list[tuple[str, ev.Event]] = []
 
     def write_again(self) -> None:
@@ -75,7 +82,7 @@ class Performer:
 
         Args:
             wanted: asked before each call to the world; no further one is made once it says no.
-            only: a license; of the others nothing is asked.
+            only: a license; of the others nothing is asked, and nothing is written.
 
         Raises:
             StoreError: what came of it could not be taken down; that is tried again.
@@ -87,15 +94,15 @@ class Performer:
             # Each part has a share of its own, and one call at least: a slow server holds up no mail.
             self._ask(_turn(wanted, share), only)
             self._registry.step_due()  # a new key is to be written to its targets at once
-            self._write(_turn(wanted, share / 2, unless=self._awaited))
+            self._write(_turn(wanted, share / 2, unless=self._awaited), only)
             if not self.is_owed(only) or time.monotonic() >= end:
                 break
         self._outbox.deliver(lambda: _turn(wanted, share / 2, unless=self._awaited))
 
     def is_owed(self, only: str | None = None) -> bool:
         """Say whether a question waits to be asked, or a key to be written."""
-        asked = (license_id for license_id, _ in self._registry.checking() if only in {None, license_id})
-        return bool(self._registry.writes) or next(asked, None) is not None
+        owed = [license_id for license_id, _ in (*self._registry.checking(), *tuple(self._registry.writes))]
+        return bool(owed) if only is None else only in owed
 
     # ------------------------------------------------------------------------------------ the server
 
@@ -103,17 +110,18 @@ class Performer:
         self._take_down()
         collected_since = time.monotonic()
         waiting = deque(pair for pair in self._registry.checking() if only in {None, pair[0]})
-        first: tuple[str, int] | None = None
         while ((awaited := self._awaited(only)) or waiting) and may_go_on():
-            first = None if first and waiting else awaited  # by turns, so that nobody waits for ever
+            first = awaited if self._favors(awaited, waiting) else None
             license_id, attempt = first or waiting.popleft()
             question = self._question(license_id, attempt)
             if question is None:
                 continue
+            began = time.monotonic()
             answer = self._answer(question)
             self._outcomes.append((license_id, _answered(attempt, answer)))
-            late = time.monotonic() - collected_since >= _COLLECT
-            if first or late or len(self._outcomes) >= BATCH:
+            now = time.monotonic()
+            at_once = first or answer.key is not None or now - began >= _AT_ONCE
+            if at_once or now - collected_since >= _COLLECT or len(self._outcomes) >= BATCH:
                 self._take_down()
                 self._registry.step_due()
                 collected_since = time.monotonic()
@@ -130,6 +138,16 @@ class Performer:
                 return license_id, lic.record.attempt
         return None
 
+    def _favors(self, awaited: object, others: Collection[object]) -> bool:
+        """Say whether what somebody waits for comes first; not for ever, where somebody always does."""
+        now = time.monotonic()
+        if awaited and others:
+            self._favored_since = self._favored_since or now
+        if not awaited or (others and now - (self._favored_since or now) >= _FAVOR):
+            self._favored_since = None
+            return False
+        return True
+
     def _question(self, license_id: str, attempt: int) -> Question | None:
         """Ask what is still to be asked: a command may have come in between."""
         with self._registry.lock:
@@ -145,13 +163,16 @@ class Performer:
         try:
             answer = _as_answer(self._server.ask(question))
             key = answer.key(question.key) if callable(answer.key) else answer.key
+            if answer.key is not None and not isinstance(key, str | LicenseKey):
+                message = f"the key of new_key must be signed text, or a LicenseKey, not {type(key).__name__}"
+                raise TypeError(message)
         except KeyRejected as error:  # of an adapter that verifies by itself
             return _refused(question, error, Answer("key_rejected"))
         except FAILED as error:
             logger.exception("the license server's adapter failed for license %s", question.key.id)
             return Answer("connection_failed", detail=f"the license server's adapter failed: {in_one_line(error)}")
         if key is None:
-            return attrs.evolve(answer, key=None)
+            return answer
         try:
             verified = self._registry.trust.verify(key if isinstance(key, str) else key.signed)
         except KeyRejected as error:
@@ -181,9 +202,9 @@ class Performer:
 
     # ------------------------------------------------------------------------------------ targets
 
-    def _write(self, may_go_on: Callable[[], bool]) -> None:
+    def _write(self, may_go_on: Callable[[], bool], only: str | None) -> None:
         registry = self._registry
-        while may_go_on() and (found := self._next_write()):
+        while may_go_on() and (found := self._next_write(only)):
             license_id, effect = found
             lic = registry.entries[license_id].lic
             owed = (
@@ -193,7 +214,11 @@ class Performer:
             )
             if not owed:
                 continue  # a later key took its place (4.4), or it was written meanwhile
-            reason = self._written(license_id, effect)
+            try:
+                reason = self._written(license_id, effect)
+            except BaseException:
+                registry.writes.appendleft(found)  # it was interrupted, and is written again
+                raise
             event: ev.Event = (
                 ev.TargetWritten(effect.target, effect.key)
                 if reason is None
@@ -202,17 +227,19 @@ class Performer:
             self._outcomes.append((license_id, event))
             self._take_down()
 
-    def _next_write(self) -> tuple[str, fx.WriteTarget] | None:
+    def _next_write(self, only: str | None) -> tuple[str, fx.WriteTarget] | None:
         """Take what is to be written next out of the queue: first what somebody waits for."""
-        registry, awaited = self._registry, frozenset(self.awaited)
-        with registry.lock:
-            places = (place for place, (license_id, _) in enumerate(registry.writes) if license_id in awaited)
-            place = next(places, 0)
-            if not registry.writes:
-                return None
-            found = registry.writes[place]
-            del registry.writes[place]
-            return found
+        writes = self._registry.writes
+        first = frozenset(self.awaited if only is None else (only,))
+        if not first:
+            return writes.popleft() if writes else None
+        places = (place for place, (license_id, _) in enumerate(writes) if license_id in first)
+        place = next(places, 0 if only is None and writes else None)
+        if place is None:
+            return None
+        found = writes[place]
+        del writes[place]
+        return found
 
     def _written(self, license_id: str, effect: fx.WriteTarget) -> str | None:
         try:

@@ -277,12 +277,17 @@ class Registry:
         return min((entry.due for entry in list(self.entries.values())), default=NEVER)
 
     def checking(self) -> list[tuple[str, int]]:
-        """Name the licenses whose question waits for an answer, with the attempt's number; the oldest first."""
+        """Name the licenses whose question waits for an answer, with the attempt's number.
+
+        Those that a user asked for come first, also in another process; then the oldest.
+        """
         records = [(entry.id, entry.lic.record) for entry in list(self.entries.values()) if entry.lic is not None]
         waiting = [
-            (record.asked_at, name, record.attempt) for name, record in records if record.auto_update == CHECKING
+            (not record.by_user, record.asked_at, name, record.attempt)
+            for name, record in records
+            if record.auto_update == CHECKING
         ]
-        return [(name, attempt) for _, name, attempt in sorted(waiting)]
+        return [(name, attempt) for _, _, name, attempt in sorted(waiting)]
 
     # ------------------------------------------------------------------------------------ the clock
 
@@ -313,6 +318,11 @@ class Registry:
                 return True
             self._seen = seen
             return False
+
+    def believed_now(self) -> int:
+        """Tell the time; that of the last look where the clock was set since, or the host slept."""
+        with self.lock:
+            return self._seen.now if self.has_stepped() else self.clock.now_ms()
 
     def _watch(self, work: Work) -> _Seen:
         """Tell all licenses of a clock that was set, or of a sleep, once; another process that drives does it for us."""

@@ -46,13 +46,18 @@ _ROOM: Final = 1 << 17
 _RESTORE: Final = "restore it from a backup, or move it away and install the license keys again"
 _DAMAGED: Final = frozenset({"SQLITE_CORRUPT"})
 _WRONG_TABLES: Final = ("no such table", "no such column", "malformed", "Could not decode")
+_THERE: Final = "SQLITE_CANTOPEN of a file that is there"
 _WORDS: Final = {
     "SQLITE_BUSY": f"another program has kept it locked for {BUSY_SECONDS:g} seconds; try again when that one is done",
     "SQLITE_LOCKED": "it is locked within this program",
     "SQLITE_FULL": "the disk is full; make room",
     "SQLITE_READONLY": "it cannot be written; check the permissions of the file and its folder",
     "SQLITE_CANTOPEN": "it cannot be opened; check that its folder exists and may be written",
-    "SQLITE_PERM": "access was denied; check the permissions of the file, of those beside it and of their folder",
+    "SQLITE_PERM": "access was denied; check the permissions",
+    _THERE: (
+        "it cannot be opened; check the permissions of the file, of those beside it and of their folder, and how many"
+        " files this process has open"
+    ),
     "SQLITE_IOERR": "the disk reports an error",
 }
 
@@ -90,8 +95,8 @@ def told_as_store_error(path: str | Path) -> Iterator[None]:
 
 def _meant(code: str, path: Path) -> str:
     """Find what SQLite means where it says less than can be known: a disk that is full, a file that is barred."""
-    if code == "SQLITE_CANTOPEN" and path.exists():
-        return "SQLITE_PERM"
+    if code == "SQLITE_CANTOPEN" and os.path.exists(path):  # noqa: PTH110 - Path's raises where a folder is barred
+        return _THERE
     if code == "SQLITE_IOERR":  # also where the memory that processes share cannot grow
         with suppress(OSError):
             return "SQLITE_FULL" if shutil.disk_usage(path.parent).free < _ROOM else code

@@ -19,6 +19,9 @@ from licfsm.errors import StoreError
 __all__ = ["Mark", "Sidecar", "is_there"]
 
 _FORM: Final = re.compile(rb"licfsm ([0-9a-f]{32}) (\d{19}) (\d{19})\n")
+_TRIES: Final = 3
+"""How often a file is opened anew that was replaced before it could be locked."""
+
 _LOCKED_BYTE: Final = 1 << 30
 """Windows locks bytes, not files: one far behind the mark, so that the mark can be read."""
 
@@ -58,8 +61,8 @@ class Sidecar:
 
         """
         self.leave_what_is_gone()
-        while not self.held:
-            self.held = self.path is None or _lock(self._open())
+        for _ in range(_TRIES):
+            self.held = self.held or self.path is None or _lock(self._open())
             if not self.held or not self.leave_what_is_gone():
                 break  # or the file was replaced in between
         return self.held
@@ -118,7 +121,8 @@ class Sidecar:
             try:
                 self._file = os.open(str(self.path), os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
             except OSError as error:
-                what = "it" if self.path and self.path.exists() else "the folder of the store"
+                there = os.path.exists(str(self.path))  # noqa: PTH110 - Path's raises where a folder is barred
+                what = "it" if there else "the folder of the store"
                 message = f"cannot open {self.path}: {error.strerror}; {what} must be writable for this user"
                 raise StoreError(message) from None
             self._closing = weakref.finalize(self, os.close, self._file)

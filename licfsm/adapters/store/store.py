@@ -303,10 +303,20 @@ class Store:
         if self._closed:
             message = "this store is closed; open it again"
             raise WrongProcess(message)
+        self.see_that_it_is_there()
+
+    def see_that_it_is_there(self) -> None:
+        """See that the file still has its name.
+
+        Raises:
+            StoreError: it was removed or replaced, and what is written to it would be lost.
+
+        """
         if self._file and not is_there(Path(self.path), self._file):
             message = (
-                f"{self.path} was removed or replaced while it was open, and what is written would be lost: put it"
-                " back, or end this and open the one that is there now"
+                f"{self.path} was removed or replaced while it was open, and what is written would be lost: put that very"
+                " file back; or end all that has it open, remove the files ending in -wal and -shm beside it, which"
+                " belong to the one before, and open what is there now"
             )
             raise StoreError(message)
 
