@@ -66,12 +66,12 @@ def zone(name: str) -> pendulum.Timezone:
         InvalidValue: there is no such zone.
 
     """
-    if re.fullmatch(r"[A-Za-z0-9_+/-]{1,64}", name):
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_+/-]{1,64}", name):
         try:
             return pendulum.timezone(name)
         except (ValueError, OSError):
             pass
-    message = f"there is no time zone {name[:64]!r}; use an IANA name such as UTC or Europe/Berlin"
+    message = f"there is no time zone {name!r:.66}; use an IANA name such as UTC or Europe/Berlin"
     raise InvalidValue(message)
 
 

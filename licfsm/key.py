@@ -50,8 +50,8 @@ def valid_id(value: str) -> str:
 
 def valid_type(value: str) -> str:
     """Take a license type, a word of the policy, or raise InvalidValue."""
-    if not _TYPE.fullmatch(value):
-        message = f"license type {value[:64]!r} must be 1 to 64 of the characters a-z 0-9 _ -"
+    if not isinstance(value, str) or not _TYPE.fullmatch(value):
+        message = f"license type {value!r:.66} must be 1 to 64 of the characters a-z 0-9 _ -"
         raise InvalidValue(message)
     return value
 

@@ -124,8 +124,12 @@ class ManualClock:
 
 
 def _read(moment: str | dt.datetime | int) -> int:
-    if isinstance(moment, int):
+    if type(moment) is int:
+        instants.in_range(moment, f"{moment} milliseconds")
         return moment
+    if not isinstance(moment, str | dt.datetime):
+        message = f"{moment!r:.80} is no time; give a datetime, ISO text, or whole milliseconds since 1970"
+        raise InvalidValue(message)
     if isinstance(moment, dt.datetime):
         if moment.tzinfo is None:
             message = f"{moment} has no time zone; give an aware datetime or text"

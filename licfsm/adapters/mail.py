@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 import attrs
 
 from licfsm import instants
+from licfsm.adapters.functions import see_that_it_returns
 from licfsm.adapters.log import logger
 from licfsm.adapters.smtp import DOMAIN, PORTS, Delivery, Sent, is_password, listed
 from licfsm.errors import InvalidValue
@@ -257,7 +258,9 @@ class Mail:
             missing = "password" if password is None else "username"
             message = f"{missing}: a login needs a username and a password; give both or neither"
             raise InvalidValue(message)
-        if password is not None and not callable(password) and not is_password(password):
+        if callable(password):
+            see_that_it_returns(password, "password: the function that gives it")
+        elif password is not None and not is_password(password):
             message = "password: must be text without NUL characters, or a function that gives it"
             raise InvalidValue(message)
 

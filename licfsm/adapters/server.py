@@ -234,7 +234,8 @@ def _as_trust(trust: object) -> TrustedKeys:
 
 def _checked_client(client: Any, *others: object) -> Any:  # noqa: ANN401 - httpx is loaded at the first question
     send = getattr(client, "send", None)
-    if not callable(send) or not hasattr(client, "build_request") or inspect.iscoroutinefunction(send):
+    no_client = isinstance(client, type) or not callable(send) or not hasattr(client, "build_request")
+    if no_client or inspect.iscoroutinefunction(send):
         message = f"client must be an httpx.Client, not a value of type {type(client).__name__}"
         raise InvalidValue(message)
     if any(other is not None for other in others):

@@ -61,7 +61,7 @@ def replay_journal(
                     policy = policies[options["policy"]]
                     licenses[row["license"]] = lic = License(event.key, policy, clock=ManualClock(row["at"]))
                     _adapt(lic, options)
-                lic = licenses[row["license"]]
+                lic = _begun(licenses, row)
                 effects = lic.step(event, row["at"])
                 if watch:
                     watch(row, lic, event, effects)
@@ -69,6 +69,13 @@ def replay_journal(
             message = f"journal entry {row['seq']} of license {row['license']} cannot be replayed: {error}"
             raise StoreDamaged(message) from error
     return licenses
+
+
+def _begun(licenses: Mapping[str, License], row: Row) -> License:
+    if row["license"] not in licenses:
+        message = f"what license {row['license']} began with is not in the journal, or was not kept"
+        raise StoreDamaged(message)
+    return licenses[row["license"]]
 
 
 def _adapt(lic: License, options: Mapping[str, Any]) -> None:

@@ -215,17 +215,18 @@ class LicenseManager:
         Args:
             license_id: which license; not needed where there is exactly one.
             wait: for how many seconds to wait for what comes of it: the answer, and a first try at each target of a
-                new key. The driver asks, before whatever else is due but after the call that it is at (to a server,
-                a target, a mail server); or this call where none runs, which then takes as long as the server and the
-                targets let it. A driver in another process looks for commands at least once a minute, so wait
-                longer than that for it.
+                new key. The driver asks, before whatever else is due but after the call that it is at (to a server, a
+                target, a mail server), with a turn for the others now and then; or this call where none runs, which
+                then takes as long as the server and the targets let it, and one mail that waits. A driver in another
+                process looks for commands at least once a minute, so wait longer than that for it.
 
         Returns:
             The check's session entry, a ``warning`` as long as a target does not hold the new key (4.4); None without
             ``wait``, or where no answer came in that time.
 
         Raises:
-            InvalidValue: ``wait`` is no number of seconds, or this is within a subscriber or an adapter.
+            InvalidValue: ``wait`` is no number of seconds, or this is within an adapter, or a subscriber that the
+                driving thread calls.
             UnknownLicense: there is no such license, or none was named and there is not exactly one.
             NotInstalled: it has no key yet.
 

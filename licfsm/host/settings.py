@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
+from licfsm import instants
 from licfsm.adapters.clock import SystemClock
 from licfsm.adapters.functions import see_that_it_returns
 from licfsm.adapters.keys import TrustedKeys
@@ -30,6 +31,7 @@ __all__ = ["Settings", "read_key"]
 _SIGNED: Final = re.compile(r"\s*(e[w-z][\w-]{18,}\.[\w-]+\.[\w-]+|[\w-]+\.[\w-]+\.[\w-]{86})\s*", re.ASCII)
 """Signed text: what begins as a JSON object does in base64url, or ends as an Ed25519 signature does."""
 _SHOWN_PATH: Final = 80
+_LONGEST_SPREAD: Final = 7 * instants.DAY
 _LARGEST_KEY: Final = 1 << 20
 _KNOWN: Final = {
     "policy": "a built-in policy's name or a Policy",
@@ -118,12 +120,12 @@ class Settings:
             made_server=made,
             targets=as_targets(targets),
             mail=mail,
-            operations=_operations(operations or {}),
+            operations=_operations({} if operations is None else operations),
             product=product,
             mail_repeat=mail_repeat if mail else "none",
-            spread=_span("spread", spread),
+            spread=_spread(spread),
             keep=_span("keep", keep),
-            clock=clock or SystemClock(),
+            clock=_checked_clock(clock or SystemClock()),
         )
 
     @property
@@ -166,8 +168,30 @@ def _kind(thing: object) -> str:
     return f"the class {thing.__name__}" if isinstance(thing, type) else f"a value of type {type(thing).__name__}"
 
 
+def _checked_clock(clock: Clock) -> Clock:
+    now = clock.now_ms()
+    if type(now) is not int:
+        message = f"clock must tell whole milliseconds since 1970, not {now!r:.80}"
+        raise InvalidValue(message)
+    instants.in_range(now, f"clock: {now} milliseconds")
+    return clock
+
+
+def _spread(given: Span | dt.timedelta | str) -> Span:
+    """Take an exact length of time (3.6); a day has 24 hours here."""
+    span = _span("spread", given)
+    exact = Span(ms=span.ms + span.days * instants.DAY)
+    if span.months or exact.ms > _LONGEST_SPREAD:
+        message = f"spread must be an exact length of time, a week at most, such as '1 hour'; not {given!s:.80}"
+        raise InvalidValue(message)
+    return exact
+
+
 def _span(name: str, given: Span | dt.timedelta | str) -> Span:
     if isinstance(given, dt.timedelta):
+        if given < dt.timedelta():
+            message = f"{name} must not be less than nothing; got {given}"
+            raise InvalidValue(message)
         given = Span(ms=given // dt.timedelta(milliseconds=1))
     if not isinstance(given, Span | str):
         message = f"{name} must be a length of time, such as '30 days' or a timedelta, not {_kind(given)}"
@@ -199,5 +223,6 @@ def read_key(key: str | bytes | Path) -> str:
     except (OSError, ValueError, TypeError) as error:
         shown = clean_text(str(key))
         shown = shown if len(shown) <= _SHOWN_PATH else f"{shown[:_SHOWN_PATH]}…"  # it may be a key, after all
-        message = f"cannot read the license key {shown}: {getattr(error, 'strerror', None) or error}"
+        home = "; no ~ is replaced: give it as Path(...).expanduser()" if shown.startswith("~") else ""
+        message = f"cannot read the license key {shown}: {getattr(error, 'strerror', None) or error}{home}"
         raise InvalidValue(message) from None

@@ -8,6 +8,7 @@ is told where the policy above says so.
 from __future__ import annotations
 
 import functools
+import os
 import re
 import string
 from importlib.resources import files
@@ -170,8 +171,15 @@ def load_policy(path: Path | str, name: str | None = None) -> Policy:
 
     Raises:
         InvalidFile: with all that is wrong in it.
+        InvalidValue: it is no path.
 
     """
+    if not isinstance(path, str | os.PathLike):
+        message = f"a policy file must be named by its path, not by a value of type {type(path).__name__}"
+        raise InvalidValue(message)
+    if str(path) in available() and not Path(path).exists():
+        message = f"{path} is a built-in policy, which needs no file: give its name where a policy is wanted"
+        raise InvalidValue(message)
     path, shown = Path(path), name or str(path)
     loaded = _structured(*_extended(read_document(path, shown), path, shown, _LONGEST_CHAIN), shown)
     wanted: Any = loaded

@@ -219,6 +219,13 @@ class Store:
         if not isinstance(path, str | os.PathLike):
             message = f"a store must be a path or {MEMORY!r}, not a value of type {type(path).__name__}"
             raise InvalidValue(message)
+        if str(path).startswith("~") or "\0" in str(path):
+            message = (
+                f"{str(path)!r} cannot be the path of a store, since no ~ is replaced; give Path(...).expanduser()"
+            )
+            if "\0" in str(path):
+                message = f"{str(path)!r} cannot be the path of a file"
+            raise StoreError(message)
         self.path: str | Path = MEMORY if str(path) == MEMORY else Path(os.path.realpath(path))
         if isinstance(self.path, Path) and (not str(path) or not self.path.name):
             message = f"{str(path)!r} is no file; name one for the store"
