@@ -14,6 +14,10 @@ class TestAnswer:
             ({"outcome": "up_to_date", "signed_time": 1.5}, "signed_time must be whole milliseconds"),
             ({"outcome": "connection_failed", "detail": None}, "detail must be text, not None"),
             ({"outcome": "up_to_date", "signed_time": True}, "signed_time must be whole milliseconds"),
+            ({"outcome": "up_to_date", "takes": "5"}, "takes must be whole milliseconds"),
+            ({"outcome": "up_to_date", "takes": None}, "takes must be whole milliseconds"),
+            ({"outcome": "new_key", "key": b"eyJ"}, "new_key comes with its key: the verified LicenseKey, or its"),
+            ({"outcome": "up_to_date", "key": 5}, "new_key comes with its key: the verified LicenseKey, or its"),
         ],
     )
     def test_that_is_none_names_what_is_wrong(self, values: dict, told: str) -> None:

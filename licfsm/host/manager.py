@@ -478,7 +478,7 @@ class LicenseManager:
             if license_id is not None:
                 return entries[license_id]
             (entry,) = entries.values()
-        except (KeyError, ValueError, RuntimeError):
+        except (KeyError, ValueError, RuntimeError, TypeError):
             known = ", ".join(sorted(entries)[:5]) or "none yet: install a key first"
             message = (
                 f"there is no license {license_id!r}; there is {known}"
@@ -498,7 +498,8 @@ class LicenseManager:
         """Do what is due: changes of state first, then, with ``perform``, what they ask for.
 
         It waits for the store, and with ``perform`` for the server, targets and notices: it begins no further call
-        after `performer.LONGEST` seconds, so it takes no longer than that and one call's own time limit. Without
+        after 30 seconds (`performer.LONGEST`), but for one to each of them, so it takes no longer than that and their
+        own time limits together. Without
         ``perform`` nothing but the store's disk is waited for. Where another process drives the store, it only looks
         at what that one wrote.
 

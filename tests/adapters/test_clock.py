@@ -70,6 +70,23 @@ class TestManualClock:
         """Milliseconds, text and times with a zone all say when."""
         assert "2025-02-13T08:00:00Z" == ManualClock(start).now.to_iso8601_string()
 
+    @pytest.mark.parametrize(
+        ("start", "told"),
+        [
+            (1.5, "1.5 is no time; give a datetime, ISO text, or whole milliseconds"),
+            (None, "None is no time"),
+            (True, "True is no time"),
+            (dt.date(2025, 2, 14), "is no time"),
+            (10**30, "lies outside the years 1000 to 9500"),
+            ("soon", "'soon'"),
+        ],
+    )
+    def test_starts_at_a_time_only(self, start: object, told: str) -> None:
+        """What is no time is told as that, wherever one is wanted."""
+        for use in (ManualClock, ManualClock("2025-02-14").move_to, ManualClock("2025-02-14").sleep):
+            with pytest.raises(InvalidValue, match=told):
+                use(start)
+
     def test_reads_a_date_as_its_start(self) -> None:
         """A date alone is its first instant in UTC."""
         assert "2025-02-14T00:00:00Z" == ManualClock("2025-02-14").now.to_iso8601_string()

@@ -265,6 +265,15 @@ class TestPlace:
         with pytest.raises(StoreError, match=r"cannot read .*: Is a directory"):
             Store(tmp_path)
 
+    @pytest.mark.parametrize(
+        ("name", "told"),
+        [("~/licenses.db", r"no ~ is replaced; give Path\(...\)"), ("a\0b", "cannot be the path of a file")],
+    )
+    def test_must_be_plain(self, name: str, told: str) -> None:
+        """What the system would take otherwise than it looks is refused."""
+        with pytest.raises(StoreError, match=told):
+            Store(name)
+
     @pytest.mark.parametrize("name", ["", ".", "/"])
     def test_must_have_a_name(self, name: str) -> None:
         """A path that names no file is refused like a folder."""

@@ -325,7 +325,9 @@ class TestDamage:
 
     def test_of_the_beginning_is_told(self, lived: Stored) -> None:
         """A journal that lacks its beginning cannot be replayed."""
-        with pytest.raises(StoreDamaged, match="journal entry 4 of license ACME-1 cannot be replayed: 'ACME-1'"):
+        with pytest.raises(
+            StoreDamaged, match="journal entry 4 of license ACME-1 cannot be replayed: what license ACME-1 began"
+        ):
             lived._replace(journal=lived.journal[3:]).replayed()
 
     def test_of_a_key_is_told(self, lived: Stored) -> None:

@@ -3,6 +3,7 @@ import contextlib
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -288,8 +289,12 @@ class TestWaitingForTargets:
 class TestWaitingFirst:
     """Who waits for a check waits for no other license's question, nor for the mail."""
 
-    def test_is_asked_before_those_that_were_due_earlier(self, world: Callable, slow: SlowServer) -> None:
-        """A user who looks at the window comes first, whatever a slow server has still to do."""
+    @pytest.mark.parametrize(("favor", "order"), [(10.0, ["L-1", "L-3", "L-2"]), (0.0, ["L-1", "L-2", "L-3"])])
+    def test_is_asked_before_those_that_were_due_earlier(
+        self, world: Callable, slow: SlowServer, monkeypatch: pytest.MonkeyPatch, favor: float, order: list[str]
+    ) -> None:
+        """A user who looks at the window comes first, whatever a slow server has still to do; but not for ever."""
+        monkeypatch.setattr("licfsm.host.performer._FAVOR", favor)
         made = world(licenses=["L-1", "L-2", "L-3"], server=slow)
         asked: list[str] = []
         ask = slow.ask
@@ -311,7 +316,7 @@ class TestWaitingFirst:
             slow.let_go.set()
             waiting.join(LONG)
             made.manager.check_now("L-2", wait=LONG)
-        assert ["L-1", "L-3", "L-2"] == asked[:3]
+        assert order == asked[:3]
 
     def test_is_asked_before_the_mail_goes_out(self, world: Callable) -> None:
         """A mail server that takes its time holds up one mail, not a mail for each license."""
@@ -376,7 +381,8 @@ class TestWaitingFirst:
         heard = threading.Event()
 
         def hear(entry: licfsm.JournalEntry) -> None:
-            if entry.event == "answered" and not told:
+            drives = threading.current_thread().name == "licfsm"
+            if entry.event == "answered" and drives and not told:
                 try:
                     made.manager.check_now(wait=LONG)
                 except licfsm.InvalidValue as error:
@@ -384,9 +390,9 @@ class TestWaitingFirst:
                 made.manager.check_now()  # a command alone is taken
                 heard.set()
 
+        made.manager.enable_auto_update()
         made.manager.subscribe(hear)
-        with made.manager.running():
-            made.manager.check_now()
+        with made.manager.running():  # whose thread has the answer, and is the only one that tells
             assert heard.wait(LONG)
         assert ["check_now cannot wait within a subscriber or an adapter"] == [text.partition(",")[0] for text in told]
 
@@ -448,6 +454,35 @@ class TestClock:
         again = world(clock=made.clock, signing=made.signing)
         again.manager.tick()
         assert "clock_went_back" == again.mail.names[-1]
+
+    def test_set_in_the_last_tick_hides_no_old_copy(
+        self, world: Callable, license_world: Callable, tmp_path: Path
+    ) -> None:
+        """How far the store had come is noted also by a clock that was set: a copy from before sends nothing again (7.4)."""
+        made = world()
+        made.mail.down = "mail server is down"
+        made.manager.tick()
+        with (
+            contextlib.closing(sqlite3.connect(tmp_path / "licenses.db")) as store,
+            contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as copy,
+        ):
+            store.backup(copy)
+        made.mail.down = None
+        deliver = made.mail.deliver
+
+        def set_clock(notice: licfsm.Notice) -> str | None:
+            made.clock.set_to(made.clock.now.add(minutes=5))
+            return deliver(notice)
+
+        made.mail.deliver = set_clock
+        made.clock.move_to("2025-02-01T02:00")
+        made.manager.check_now()
+        made.manager.tick()
+        made.manager.close()
+        (tmp_path / "copy.db").replace(tmp_path / "licenses.db")
+        again = license_world("veeam-9", store=tmp_path / "licenses.db", clock=made.clock, signing=made.signing)
+        again.manager.tick()
+        assert (["key_installed"], []) == (made.mail.names, again.mail.names)
 
     def test_that_runs_on_is_no_step(self, world: Callable) -> None:
         """A host that was not ticked for days, but ran, has no clock that jumped."""
@@ -631,6 +666,30 @@ class TestTwoProcesses:
             thread.join(LONG)
         events = [entry.event for entry in one.manager.history(limit=1000)]
         assert (40, 40) == (events.count("enable"), events.count("disable"))
+
+    def test_a_store_that_was_replaced_is_driven_by_whoever_opens_it(
+        self, world: Callable, license_world: Callable, tmp_path: Path
+    ) -> None:
+        """Who cannot use its store any more does not keep the place from who can."""
+        one = world()
+        one.manager.tick()
+        (tmp_path / "licenses.db").rename(tmp_path / "old.db")
+        for name in ("wal", "shm"):
+            (tmp_path / f"licenses.db-{name}").rename(tmp_path / f"old.db-{name}")
+        with pytest.raises(licfsm.StoreError, match="was removed or replaced while it was open"):
+            one.manager.tick()
+        other = license_world("veeam-9", store=tmp_path / "licenses.db", clock=one.clock, signing=one.signing)
+        other.manager.tick()
+        assert "here" == other.manager.status().driven
+
+    def test_a_lock_that_was_removed_is_made_again(self, world: Callable, tmp_path: Path) -> None:
+        """The host ran all the time: nothing is taken for a sleep, and nobody else had the place."""
+        made = world()
+        made.run(until="2025-02-03")
+        (tmp_path / "licenses.db.lock").unlink()
+        made.run(until="2025-02-05")
+        assert ("here", True) == (made.manager.status().driven, (tmp_path / "licenses.db.lock").exists())
+        assert "clock_stepped" not in [entry.event for entry in made.manager.history()]
 
     def test_another_policy_is_refused_while_one_drives(self, world: Callable, license_world: Callable) -> None:
         """Two policies would undo each other."""

@@ -341,6 +341,14 @@ class TestCommands:
         with pytest.raises(licfsm.UnknownLicense, match="no license 'acme-1'; there is ACME-1"):
             world().manager.enable_auto_update("acme-1")
 
+    @pytest.mark.parametrize("name", ["status", "allows", "explain", "history", "sessions", "enable_auto_update"])
+    def test_that_can_be_none_is_unknown(self, world: Callable, name: str) -> None:
+        """Whatever a host gives in its place is told in the same words."""
+        manager = world(operations={"job": "paid"}).manager
+        arguments = ("job", []) if name == "allows" else ([],)
+        with pytest.raises(licfsm.UnknownLicense, match=r"there is no license \[\]; there is ACME-1"):
+            getattr(manager, name)(*arguments)
+
 
 class TestSubscribe:
     def test_hears_what_happens_in_order(self, world: Callable) -> None:

@@ -114,6 +114,16 @@ class TestRetry:
         assert ["expiring"] == made.mail.names
         assert "notice ACME-1.1.1738368000000 is given up on channel mail: 554 looks like spam" in caplog.text
 
+    def test_does_not_end_where_the_server_was_down_before_the_notice_was_refused(self, world: Callable) -> None:
+        """What nobody had the chance to refuse is no refusal: the day begins with the first one."""
+        made = world()
+        made.mail.down = "mail server is down"
+        made.run(until="2025-02-03")
+        made.mail.down = None
+        made.mail.deliver = lambda _notice: Refusal("554 looks like spam")
+        made.run(until="2025-02-03T12:00")
+        assert 1 == waiting(made)
+
     def test_leaves_a_channel_alone_that_fails_for_everybody(self, world: Callable) -> None:
         """After three failures in a row a channel is thought to be down: a hundred licenses do not try each."""
         made = world(*(f"L-{number}" for number in range(100)))

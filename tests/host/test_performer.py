@@ -1,3 +1,4 @@
+import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,11 @@ class TestServer:
             lambda _question: licfsm.Answer("connection_failed", retry_after="soon"),
             lambda _question: licfsm.Answer("up_to_date", signed_time=1.5),
             lambda _question: None,
+            lambda _question: licfsm.Answer("new_key", key=b"eyJ"),
+            lambda _question: licfsm.Answer("new_key", key=lambda _key: None),
+            lambda _question: licfsm.Answer("new_key", key=lambda _key: b"eyJ"),
+            asyncio.CancelledError(),
+            GeneratorExit(),
         ],
     )
     def test_that_breaks_its_contract_counts_as_no_connection(
@@ -73,6 +79,45 @@ class TestServer:
         assert "connection_failed" == session.outcome
         assert session.messages[-1].startswith("the license server's adapter failed: ")
         assert "the license server's adapter failed for license ACME-1" in caplog.text
+
+    def test_that_breaks_its_contract_keeps_no_other_license_waiting(self, world: Callable) -> None:
+        """What is wrong about one answer holds up nobody else, and no mail."""
+        made = world(licenses=["ACME-1", "ACME-2"])
+        made.install(id="ACME-2", expires="2025-02-14")
+        made.server.will(lambda _question: licfsm.Answer("new_key", key=lambda _key: b"eyJ"), "up_to_date")
+        for license_id in made.manager.licenses:
+            made.manager.enable_auto_update(license_id)
+            made.clock.move_to(made.clock.now.add(seconds=1))
+        made.manager.tick()
+        assert ["Retrying", "Scheduled"] == [made.manager.status(name).auto_update for name in made.manager.licenses]
+        assert "update_failed" in made.mail.names
+
+    def test_is_asked_first_for_whom_a_user_asks(self, world: Callable) -> None:
+        """Also where nobody waits for the answer, as a command of another process does not."""
+        made = world(licenses=["ACME-1", "ACME-2"])
+        made.install(id="ACME-2", expires="2025-02-14")
+        made.manager.enable_auto_update("ACME-1")
+        made.clock.move_to(made.clock.now.add(seconds=1))
+        made.manager.check_now("ACME-2")
+        made.manager.tick()
+        assert ["ACME-2", "ACME-1"] == [question.key.id for question in made.server.questions]
+
+    def test_has_its_key_taken_down_before_another_license_is_asked(self, world: Callable) -> None:
+        """A key is in force when it came (4.4), and not when the next question is answered."""
+        made = world(licenses=["ACME-1", "ACME-2"])
+        made.install(id="ACME-2", expires="2025-02-14")
+        seen: list[str] = []
+
+        def look(_question: licfsm.Question) -> licfsm.Answer:
+            seen.append(made.manager.status("ACME-1").expires.to_date_string())
+            return licfsm.Answer("up_to_date")
+
+        made.server.will(made.renewal(expires="2026-02-14"), look)
+        for license_id in made.manager.licenses:
+            made.manager.enable_auto_update(license_id)
+            made.clock.move_to(made.clock.now.add(seconds=1))
+        made.manager.tick()
+        assert ["2026-02-15"] == seen
 
     def test_of_nobody_is_no_connection(self, license_world: Callable) -> None:
         """Without a server every check fails as one that cannot be reached."""
@@ -140,6 +185,54 @@ class TestTargets:
         made.run(until="2025-02-02T03:00")
         assert path.exists()
         assert [] == made.server.questions
+
+    def test_are_written_again_when_that_was_interrupted(self, world: Callable) -> None:
+        """Who presses Ctrl-C in the midst of a write finds the key written by the next tick."""
+        written: list[str] = []
+
+        def share(key: licfsm.LicenseKey) -> None:
+            written.append(key.id)
+            if len(written) == 1:
+                raise KeyboardInterrupt
+
+        made = world(targets=[share])
+        with pytest.raises(KeyboardInterrupt):
+            made.manager.tick()
+        made.manager.tick()
+        assert ["ACME-1", "ACME-1"] == written
+        assert made.manager.status().targets[0].written
+
+    def test_that_are_cancelled_are_tried_again_in_an_hour(self, world: Callable) -> None:
+        """An adapter that leads to an event loop may raise what ends a task there: it failed, no more."""
+        tries: list[str] = []
+
+        def share(key: licfsm.LicenseKey) -> None:
+            tries.append(key.id)
+            raise asyncio.CancelledError
+
+        made = world(targets=[share])
+        made.run(until="2025-02-02T01:30")
+        assert (2, ["key_installed", "install_target_failed"]) == (len(tries), made.mail.names)
+
+    def test_of_others_are_not_waited_for_by_a_check_that_nobody_drives(self, world: Callable) -> None:
+        """The call that asks by itself writes what it waits for, and nothing else."""
+        written: list[str] = []
+
+        def share(key: licfsm.LicenseKey) -> None:
+            written.append(key.id)
+
+        made = world(licenses=["ACME-1", "ACME-2"], targets=[share])
+        made.install(id="ACME-2", expires="2025-02-14")
+        made.manager.tick()
+        written.clear()
+        made.install(id="ACME-1", expires="2026-02-14")
+        made.manager.tick(perform=False)
+        made.server.will(made.renewal(expires="2026-02-14"))
+        made.clock.move_to(made.clock.now.add(seconds=1))
+        made.manager.check_now("ACME-2", wait=5)
+        assert ["ACME-2"] == written
+        made.manager.tick()
+        assert ["ACME-2", "ACME-1"] == written
 
     def test_that_fail_are_told(self, world: Callable, tmp_path: Path) -> None:
         """Once per target and key, and mailed again after a day at the earliest (8.2)."""

@@ -29,6 +29,15 @@ class TestRecorded:
         checks = [line for line in life(license_world).recorded().trace if isinstance(line, Check)]
         assert (3, 61) == (sum(not check.failed for check in checks), sum(check.failed for check in checks))
 
+    def test_without_its_beginning_says_that_it_was_not_kept(self, license_world: Callable) -> None:
+        """Of what is older than is to be kept only the last entry stays: no damage, but nothing to live through."""
+        world = license_world("veeam-9", start="2025-02-01", keep="10 days")
+        world.install(expires="2025-12-31")
+        world.manager.enable_auto_update()
+        world.run(until="2025-03-01")
+        with pytest.raises(licfsm.StoreDamaged, match=r"what license ACME-1 began with .* was not kept"):
+            world.manager.recorded()
+
     def test_tells_how_the_entitlement_changed(self, license_world: Callable) -> None:
         """It was seven days and less from expiry when it came: Expiring, Grace at the midnight, Valid by hand."""
         result = life(license_world).recorded()

@@ -1,3 +1,4 @@
+import datetime as dt
 from collections.abc import Iterator
 
 import pytest
@@ -5,6 +6,8 @@ import pytest
 import licfsm
 from licfsm.adapters.key_pairs import SigningKey
 from licfsm.adapters.keys import TrustedKeys, sign
+from licfsm.instants import DAY
+from licfsm.testing import make_world
 from licfsm.web.devserver import DevServer
 
 
@@ -84,6 +87,53 @@ class TestAdapters:
 
         with pytest.raises(licfsm.InvalidValue, match="deliver of mail is asynchronous; give a function that returns"):
             open_with(mail=Later())
+
+
+class TestLengthsOfTime:
+    @pytest.mark.parametrize("spread", ["1 day", "24 hours", dt.timedelta(days=1)])
+    def test_of_a_spread_are_exact(self, spread: object) -> None:
+        """A day is 24 hours here, however it is written (rules 3.6): the offset is that of a hash modulo as much."""
+        with make_world(clock=licfsm.ManualClock("2025-02-01"), spread=spread).manager as manager:
+            assert DAY == manager._settings.spread.ms
+
+    @pytest.mark.parametrize("spread", ["1 month", "8 days", dt.timedelta(days=30)])
+    def test_of_a_spread_are_a_week_at_most(self, spread: object) -> None:
+        """More would put questions off beyond what they are for."""
+        with pytest.raises(licfsm.InvalidValue, match="spread must be an exact length of time, a week at most"):
+            open_with(spread=spread)
+
+    @pytest.mark.parametrize("name", ["spread", "keep"])
+    def test_are_not_negative(self, name: str) -> None:
+        """Neither as text nor as a timedelta."""
+        with pytest.raises(licfsm.InvalidValue, match=f"{name} must not be less than nothing"):
+            open_with(**{name: dt.timedelta(hours=-5)})
+
+
+class TestClock:
+    @pytest.mark.parametrize(
+        ("now", "told"),
+        [
+            (1.5, "clock must tell whole milliseconds since 1970, not 1.5"),
+            (None, "clock must tell whole milliseconds since 1970, not None"),
+            (10**30, "lies outside the years 1000 to 9500"),
+        ],
+    )
+    def test_tells_milliseconds(self, now: object, told: str) -> None:
+        """One that tells something else is told as what it is, and not as a damaged store."""
+
+        class Wrong:
+            def now_ms(self) -> object:
+                return now
+
+        with pytest.raises(licfsm.InvalidValue, match=told):
+            open_with(clock=Wrong())
+
+
+@pytest.mark.parametrize("given", [[], "", 0])
+def test_operations_are_a_mapping(given: object) -> None:
+    """Nothing else stands for none."""
+    with pytest.raises(licfsm.InvalidValue, match="operations must be a mapping of names to paid, free or always"):
+        open_with(operations=given)
 
 
 @pytest.mark.parametrize("name", ["mine.yaml", "mine.yml", "./mine", "policies\\mine"])

@@ -272,3 +272,16 @@ def test_a_host_loads_its_policy_by_a_plain_path(tmp_path: Path) -> None:
     key = licfsm.LicenseKey(id="A", type="team", expires="2025-02-14")
     clock = licfsm.ManualClock("2025-02-21T12:00")
     assert ("own", "Grace") == (policy.name, licfsm.License(key, policy, clock=clock).state.entitlement)
+
+
+@pytest.mark.parametrize("given", [5, None, b"x"])
+def test_a_policy_file_is_named_by_its_path(given: object) -> None:
+    """Anything else is refused, and not opened."""
+    with pytest.raises(InvalidValue, match="a policy file must be named by its path, not by a value of type"):
+        load_policy(given)
+
+
+def test_a_built_in_policy_is_no_file() -> None:
+    """Its name alone is enough wherever a policy is wanted."""
+    with pytest.raises(InvalidValue, match="veeam-9 is a built-in policy, which needs no file: give its name"):
+        load_policy("veeam-9")
