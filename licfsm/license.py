@@ -230,7 +230,7 @@ class License:
     def due(self) -> int:
         """When something is due next, in milliseconds; NEVER where nothing is."""
         record = self.record
-        due = question_due(record)
+        due = min(question_due(record), record.confirm_at)  # what is confirmed is to be remembered, come what may
         notice = notice_due(record, self.dates)
         if notice != NEVER and not record.held:
             if notice <= record.latest:

@@ -484,6 +484,22 @@ class TestClock:
         again.manager.tick()
         assert (["key_installed"], []) == (made.mail.names, again.mail.names)
 
+    def test_that_is_confirmed_is_remembered_where_nothing_else_is_due(
+        self, world: Callable, license_world: Callable, tmp_path: Path
+    ) -> None:
+        """A sleep of nine days is believed after an hour (7.5), so that a clock set back by then improves nothing."""
+        made = world()
+        made.manager.tick()
+        made.clock.sleep("2025-02-10")
+        made.manager.tick()
+        made.run(until="2025-02-10T02:00")
+        made.manager.close()
+        made.clock.set_to("2025-02-01")
+        again = license_world("veeam-8", store=tmp_path / "licenses.db", clock=made.clock, signing=made.signing)
+        changed = [entry for entry in again.manager.history() if entry.event == "policy_changed"]
+        assert [()] == [entry.transitions for entry in changed]
+        assert "Expiring" == again.manager.status().entitlement
+
     def test_that_runs_on_is_no_step(self, world: Callable) -> None:
         """A host that was not ticked for days, but ran, has no clock that jumped."""
         made = world()
