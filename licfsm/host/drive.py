@@ -7,6 +7,7 @@ themselves. When it is gone, the next one that ticks takes its place, and begins
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 from licfsm import instants
 from licfsm.adapters.log import logger
 from licfsm.adapters.store import Store
+from licfsm.adapters.store.store import LOOK_AGAIN
 from licfsm.errors import InvalidValue, StoreError
 from licfsm.host.codec import encode_policy
 from licfsm.host.outbox import Outbox
@@ -59,6 +61,7 @@ class Drive:
         self._driving: int | None = None
         """The thread that is at it."""
         self._pruned_at = -NEVER
+        self._look_at = 0.0
         registry.notified = outbox.look_again
         self._begin()
 
@@ -125,6 +128,9 @@ class Drive:
             self._keep_mark()
             due = self.next_due(perform=perform)
             return min(max(0.0, (due - self._clock.now_ms()) / SECOND), LONGEST_SLEEP)
+        except StoreError:
+            self._leave_what_is_gone()
+            raise
         finally:
             self._driving = None
             self._turn.release()
@@ -154,6 +160,20 @@ class Drive:
             self._turn.release()
         return True
 
+    def _leave_what_is_gone(self) -> None:
+        """Leave the place of a store that is no longer there to whoever opens the one that is.
+
+        Raises:
+            StoreError: it is not there.
+
+        """
+        with self._registry.lock:
+            try:
+                self._store.see_that_it_is_there(at_once=True)
+            except StoreError:
+                self._store.sidecar.release()
+                raise
+
     def is_this_thread(self) -> bool:
         """Say whether it is this thread that drives at this moment: in a subscriber or an adapter, that is."""
         return self._driving == threading.get_ident()
@@ -171,12 +191,10 @@ class Drive:
         """Become the one who drives the store, unless another process does."""
         sidecar, left = self._store.sidecar, self._store.left
         with self._registry.lock:  # a command may hold the place for a moment, to tell of a clock that was set
-            try:
-                self._store.see_that_it_is_there()
-            except StoreError:
-                sidecar.release()  # for whoever opens the one that is there now
-                raise
-            lost = sidecar.held and sidecar.leave_what_is_gone()
+            lost = False
+            if (now := time.monotonic()) >= self._look_at:
+                self._look_at = now + LOOK_AGAIN
+                lost = sidecar.held and sidecar.leave_what_is_gone()
             if sidecar.held:
                 return True
             if not sidecar.acquire():

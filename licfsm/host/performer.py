@@ -101,8 +101,10 @@ class Performer:
 
     def is_owed(self, only: str | None = None) -> bool:
         """Say whether a question waits to be asked, or a key to be written."""
-        owed = [license_id for license_id, _ in (*self._registry.checking(), *tuple(self._registry.writes))]
-        return bool(owed) if only is None else only in owed
+        writes = self._registry.writes
+        if only is None:
+            return bool(writes or self._registry.checking())
+        return any(license_id == only for license_id, _ in (*writes, *self._registry.checking()))
 
     # ------------------------------------------------------------------------------------ the server
 
@@ -131,6 +133,8 @@ class Performer:
 
     def _awaited(self, only: str | None = None) -> tuple[str, int] | None:
         """Name a license whose question is open and waited for by somebody, with the attempt's number."""
+        if not self.awaited:
+            return None
         answered = {license_id for license_id, _ in self._outcomes}  # what is to be taken down is not asked again
         for license_id in tuple(self.awaited):
             lic = None if license_id in answered else self._registry.entries[license_id].lic

@@ -684,9 +684,10 @@ class TestTwoProcesses:
         assert (40, 40) == (events.count("enable"), events.count("disable"))
 
     def test_a_store_that_was_replaced_is_driven_by_whoever_opens_it(
-        self, world: Callable, license_world: Callable, tmp_path: Path
+        self, world: Callable, license_world: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Who cannot use its store any more does not keep the place from who can."""
+        monkeypatch.setattr("licfsm.adapters.store.store.LOOK_AGAIN", 0.0)
         one = world()
         one.manager.tick()
         (tmp_path / "licenses.db").rename(tmp_path / "old.db")
@@ -698,8 +699,11 @@ class TestTwoProcesses:
         other.manager.tick()
         assert "here" == other.manager.status().driven
 
-    def test_a_lock_that_was_removed_is_made_again(self, world: Callable, tmp_path: Path) -> None:
+    def test_a_lock_that_was_removed_is_made_again(
+        self, world: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The host ran all the time: nothing is taken for a sleep, and nobody else had the place."""
+        monkeypatch.setattr("licfsm.host.drive.LOOK_AGAIN", 0.0)
         made = world()
         made.run(until="2025-02-03")
         (tmp_path / "licenses.db.lock").unlink()

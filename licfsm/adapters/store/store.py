@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,12 @@ from licfsm.adapters.store.sidecar import Mark, Sidecar, is_there
 from licfsm.adapters.store.tables import journal, keys, licenses, meta, outbox, policies, sessions
 from licfsm.errors import InvalidValue, StoreDamaged, StoreError, WrongProcess
 
-__all__ = ["Row", "Store", "Transaction", "Waiting"]
+__all__ = ["LOOK_AGAIN", "Row", "Store", "Transaction", "Waiting"]
 
 Row = Mapping[str, Any]
+
+LOOK_AGAIN: Final = 1.0
+"""Seconds after which it is looked whether the files are still where they were."""
 
 _SAVE: Final = (
     licenses.update()
@@ -231,6 +235,8 @@ class Store:
             message = f"{str(path)!r} is no file; name one for the store"
             raise StoreError(message)
         self._closed = False
+        self._name = str(self.path)
+        self._look_at = 0.0
         self._file: os.stat_result | None = None
         """Which file it is, by which another one of the same name is known; None in memory."""
         self.left: Mark | None = None
@@ -310,22 +316,28 @@ class Store:
         if self._closed:
             message = "this store is closed; open it again"
             raise WrongProcess(message)
-        self.see_that_it_is_there()
 
-    def see_that_it_is_there(self) -> None:
-        """See that the file still has its name.
+    def see_that_it_is_there(self, *, at_once: bool = False) -> None:
+        """See that the file still has its name; once a second at most, since commands and ticks come often.
+
+        Args:
+            at_once: look in any case.
 
         Raises:
             StoreError: it was removed or replaced, and what is written to it would be lost.
 
         """
-        if self._file and not is_there(Path(self.path), self._file):
+        now = time.monotonic()
+        if not self._file or (now < self._look_at and not at_once):
+            return
+        if not is_there(self._name, self._file):
             message = (
                 f"{self.path} was removed or replaced while it was open, and what is written would be lost: put that very"
                 " file back; or end all that has it open, remove the files ending in -wal and -shm beside it, which"
                 " belong to the one before, and open what is there now"
             )
             raise StoreError(message)
+        self._look_at = now + LOOK_AGAIN
 
     def _end_what_was_cut_short(self) -> None:
         """Roll back a transaction that an interrupt left open behind SQLAlchemy's back."""
@@ -346,6 +358,8 @@ class Store:
     def has_news(self) -> bool:
         """Say whether another process wrote since this one last looked; costs next to nothing."""
         with self._lock:
+            self._check_open()
+            self.see_that_it_is_there()
             return self._look() != self._data_version
 
     def _look(self) -> int:
