@@ -250,6 +250,14 @@ class TestPlace:
             with store.writing() as transaction:
                 transaction.add_license("BETA-1", "digest")
 
+    def test_is_made_anew_with_a_word_where_one_was(self, made: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Who removed it on purpose has a new one; who did not finds in the log why no license is there."""
+        mark(made, 300)
+        made.unlink()
+        with closing(Store(made)) as store:
+            assert [] == store.entries(None)
+        assert "licenses.db is gone, though a store was there; a new one is made, without any license" in caplog.text
+
     def test_on_a_full_disk_is_told_as_that(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """SQLite calls it an error of the disk where the memory that processes share cannot grow."""
         error = sqlite3.OperationalError("disk I/O error")

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import sqlalchemy as sa
 
+from licfsm.adapters.log import logger
 from licfsm.adapters.store.opening import BUSY_SECONDS, MEMORY, check_file, make_engine, prepare, told_as_store_error
 from licfsm.adapters.store.sidecar import Mark, Sidecar, is_there
 from licfsm.adapters.store.tables import journal, keys, licenses, meta, outbox, policies, sessions
@@ -245,7 +246,11 @@ class Store:
         self.sidecar = Sidecar(None if isinstance(self.path, str) else self.path.with_name(self.path.name + ".lock"))
         mark = self.sidecar.read()
         if isinstance(self.path, Path):
-            check_file(self.path, began=bool(mark and mark.seq))
+            there = check_file(self.path, began=bool(mark and mark.seq))
+            if mark and mark.seq and not there:
+                logger.warning(
+                    "%s is gone, though a store was there; a new one is made, without any license", self.path
+                )
         self._lock = threading.RLock()
         self._read = threading.Condition()
         self._readers = 0
