@@ -9,15 +9,16 @@ from licfsm.errors import InvalidValue
 __all__ = ["see_that_it_returns"]
 
 
-def see_that_it_returns(function: object, what: str) -> None:
+def see_that_it_returns(function: object, what: str, *, takes: int = 1) -> None:
     """See that something is to be called as a plain function: what returns a coroutine would do nothing.
 
     Args:
         function: whatever was given.
         what: what it is, for the message.
+        takes: with how many arguments it is called.
 
     Raises:
-        InvalidValue: it cannot be called, or is asynchronous.
+        InvalidValue: it cannot be called so, or is asynchronous.
 
     """
     if not callable(function):
@@ -30,3 +31,10 @@ def see_that_it_returns(function: object, what: str) -> None:
     ):
         message = f"{what} is asynchronous; give a function that returns when all is done"
         raise InvalidValue(message)
+    try:
+        inspect.signature(function).bind(*[None] * takes)
+    except TypeError:
+        message = f"{what} must be a function that can be called with {takes or 'no'} argument{'s'[takes == 1 :]}"
+        raise InvalidValue(message) from None
+    except ValueError:
+        return  # of a function that is not written in Python nobody can tell

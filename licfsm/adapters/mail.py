@@ -259,7 +259,7 @@ class Mail:
             message = f"{missing}: a login needs a username and a password; give both or neither"
             raise InvalidValue(message)
         if callable(password):
-            see_that_it_returns(password, "password: the function that gives it")
+            see_that_it_returns(password, "password: the function that gives it", takes=0)
         elif password is not None and not is_password(password):
             message = "password: must be text without NUL characters, or a function that gives it"
             raise InvalidValue(message)

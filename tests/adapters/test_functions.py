@@ -14,7 +14,7 @@ class TestSeeThatItReturns:
         """Whatever returns when it is done."""
 
         class Called:
-            def __call__(self) -> None:
+            def __call__(self, _what: object) -> None:
                 """Do it."""
 
         for given in (len, Called(), functools.partial(print), "".join):
@@ -42,3 +42,13 @@ class TestSeeThatItReturns:
         """Nothing that cannot be called."""
         with pytest.raises(licfsm.InvalidValue, match=r"^it must be a function, not a value of type"):
             see_that_it_returns(given, "it")
+
+    @pytest.mark.parametrize(("takes", "told"), [(0, "no arguments"), (1, "1 argument"), (2, "2 arguments")])
+    def test_refuses_what_takes_other_arguments(self, takes: int, told: str) -> None:
+        """It would fail whenever it is called."""
+        with pytest.raises(licfsm.InvalidValue, match=f"^it must be a function that can be called with {told}$"):
+            see_that_it_returns(lambda _one, _two, _three: None, "it", takes=takes)
+
+    def test_takes_what_nobody_can_tell_of(self) -> None:
+        """Some functions of the interpreter do not say what they take."""
+        see_that_it_returns(dict, "it")
