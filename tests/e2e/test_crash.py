@@ -207,7 +207,8 @@ def _without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def journal_of_a_life(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     """Leave out of a journal what only marks an interruption.
 
-    What a restart found due stands in its own entry, which then is the tick that was cut short.
+    What a restart found due stands in its own entry, which then is the tick that was cut short. A tick that moved
+    nothing began to write a target, which has an entry of its own, or confirmed a time that the restart found (7.5).
     """
     told: list[tuple[Any, ...]] = []
     for row in rows:
@@ -219,6 +220,8 @@ def journal_of_a_life(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]
             if not moves:
                 continue
             event, details = "tick", {}
+        if event == "tick" and not moves:
+            continue
         told.append((row["license"], row["at"], event, details, moves, row["outcome"]))
     return told
 
