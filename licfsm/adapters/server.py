@@ -41,8 +41,9 @@ class HttpsServer:
     """Asks a license server over HTTPS; a `ports.LicenseServer`.
 
     The server's certificate is verified, always: there is no way to switch that off. Redirects are not followed, and
-    no cookies are kept. Of its requests httpx logs nothing, since the address of a new key gives away the key. The proxy is that of the environment (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``) unless
-    one is given. It can be shared by threads, and used in a process that was forked.
+    no cookies are kept. Of its requests httpx logs nothing, since the address of a new key gives away the key. The
+    proxy is that of the environment (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``) unless one is given. It can be
+    shared by threads, and used in a process that was forked.
 
     Args:
         url: of the server, beginning with ``https://``; it may have a path, which the protocol's own follows.

@@ -263,7 +263,6 @@ class LicenseManager:
     def _outcome(self, license_id: str, attempt: int, wait: float) -> SessionEntry | None:
         """Wait for what a check comes to; one that is interrupted is asked again, which is waited for as well."""
         end = time.monotonic() + wait
-        before: object = None
         while True:
             self._check()
             self._registry.refresh()
@@ -273,11 +272,10 @@ class LicenseManager:
                 return ended
             if ended and not self._waits_for_target(license_id, ended.attempt):
                 return self._ended(license_id, attempt)  # as the targets left it
-            idle, before = before == (ended,), (ended,)
             here = not self._driver.alive and self._drive.perform_for(
                 license_id, lambda: self._is_open() and time.monotonic() < end
             )
-            if idle or not here:
+            if not here or self._ended(license_id, attempt) == ended:  # nothing came of it so far
                 with self._changed:
                     self._changed.wait(min(left, _POLL))
 

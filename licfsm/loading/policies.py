@@ -177,7 +177,7 @@ def load_policy(path: Path | str, name: str | None = None) -> Policy:
     if not isinstance(path, str | os.PathLike):
         message = f"a policy file must be named by its path, not by a value of type {type(path).__name__}"
         raise InvalidValue(message)
-    if str(path) in available() and not Path(path).exists():
+    if not Path(path).exists() and str(path) in available():
         message = f"{path} is a built-in policy, which needs no file: give its name where a policy is wanted"
         raise InvalidValue(message)
     path, shown = Path(path), name or str(path)

@@ -47,9 +47,7 @@ class Sidecar:
     def __init__(self, path: Path | None) -> None:
         """Name the file; nothing is opened until it is needed."""
         self.path = path
-        self._name = str(path)
         self._file: int | None = None
-        self._opened: os.stat_result | None = None
         self._closing: weakref.finalize[..., Sidecar] | None = None
         self._kept: Mark | None = None
         self.held = False
@@ -76,12 +74,10 @@ class Sidecar:
             Whether there was one.
 
         """
-        if self._file is None:
+        if self.path is None or self._file is None or is_there(self.path, os.fstat(self._file)):
             return False
-        gone = self._opened is not None and not is_there(self._name, self._opened)
-        if gone:
-            self.close()
-        return gone
+        self.close()
+        return True
 
     def release(self) -> None:
         """Give the lock back."""
@@ -127,15 +123,14 @@ class Sidecar:
                 what = "it" if there else "the folder of the store"
                 message = f"cannot open {self.path}: {error.strerror}; {what} must be writable for this user"
                 raise StoreError(message) from None
-            self._opened = os.fstat(self._file)
             self._closing = weakref.finalize(self, os.close, self._file)
         return self._file
 
 
-def is_there(path: str, file: os.stat_result) -> bool:
+def is_there(path: Path, file: os.stat_result) -> bool:
     """Say whether a file that was opened has its name still; where nobody can tell, it has."""
     try:
-        return os.path.samestat(os.stat(path), file)  # noqa: PTH116 - at every commit, and Path's takes four times as long
+        return os.path.samestat(path.stat(), file)
     except FileNotFoundError:
         return False
     except OSError:

@@ -224,19 +224,19 @@ class Store:
         if not isinstance(path, str | os.PathLike):
             message = f"a store must be a path or {MEMORY!r}, not a value of type {type(path).__name__}"
             raise InvalidValue(message)
-        if str(path).startswith("~") or "\0" in str(path):
+        if "\0" in str(path):
+            message = f"{str(path)!r} cannot be the path of a file"
+            raise StoreError(message)
+        if str(path).startswith("~"):
             message = (
                 f"{str(path)!r} cannot be the path of a store, since no ~ is replaced; give Path(...).expanduser()"
             )
-            if "\0" in str(path):
-                message = f"{str(path)!r} cannot be the path of a file"
             raise StoreError(message)
         self.path: str | Path = MEMORY if str(path) == MEMORY else Path(os.path.realpath(path))
         if isinstance(self.path, Path) and (not str(path) or not self.path.name):
             message = f"{str(path)!r} is no file; name one for the store"
             raise StoreError(message)
         self._closed = False
-        self._name = str(self.path)
         self._look_at = 0.0
         self._file: os.stat_result | None = None
         """Which file it is, by which another one of the same name is known; None in memory."""
@@ -335,7 +335,7 @@ class Store:
         now = time.monotonic()
         if not self._file or (now < self._look_at and not at_once):
             return
-        if not is_there(self._name, self._file):
+        if not is_there(Path(self.path), self._file):
             message = (
                 f"{self.path} was removed or replaced while it was open, and what is written would be lost: put that very"
                 " file back; or end all that has it open, remove the files ending in -wal and -shm beside it, which"
